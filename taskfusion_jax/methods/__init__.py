@@ -1,0 +1,1 @@
+"""How tasks share one network."""

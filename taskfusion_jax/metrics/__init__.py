@@ -1,0 +1,1 @@
+"""PSNR, SSIM, IoU, Frechet distance."""

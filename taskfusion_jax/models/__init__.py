@@ -1,0 +1,1 @@
+"""Pure Flax modules: (params, x, c) -> y."""

@@ -1,0 +1,1 @@
+"""What is learnt: corruptions, targets and losses of each task."""
