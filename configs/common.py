@@ -1,0 +1,170 @@
+"""Defaults of every field that a config may set. Other configs start from here."""
+
+from ml_collections import ConfigDict
+
+
+def get_config() -> ConfigDict:
+    """Paper 004's network and tasks; stages and data are left to the configs that use it."""
+    config = ConfigDict()
+    config.name = ""
+    config.seed = 0
+    config.slots = 6  # width of the task vector; slot 0 is reserved for the zero vector
+    config.dtype = "float32"  # or bfloat16: compute only, parameters stay float32
+    config.groups = 0  # how often `rows` repeats in a batch; 0 = once per device
+    config.ema = 0.0  # decay of the averaged network that is evaluated and used; 0 = none
+    config.teacher = "self"  # whose style image M3 builds on: self, ema, frozen
+
+    config.method = "film"
+    config.network = ConfigDict({"width": 32, "blocks": 5, "input_gate": False, "skips": False})
+    config.critic = ConfigDict({"width": 64, "layers": 2})
+    config.perceptual = ConfigDict(
+        {"layers": ("relu1_2", "relu2_2", "relu3_3", "relu4_3"), "weights": ""}
+    )
+
+    gray, white = (0.5, 0.5, 0.5), (1.0, 1.0, 1.0)
+    perceptual = {"content": 1.0, "style": 1e3}
+    config.tasks = ConfigDict(
+        {
+            "reconstruction": {"kind": "reconstruction", "slot": 0, "loss": {"l2": 10.0}},
+            "completion": {
+                "kind": "completion",
+                "slot": 1,
+                "loss": {"l2": 10.0, "adversarial": 0.05},
+                "holes": (1, 3),
+                "side": (0.15, 0.35),
+                "fill": white,
+            },
+            "restoration": {
+                "kind": "restoration",
+                "slot": 2,
+                "loss": {"l2": 10.0},
+                "noise": (0.05, 0.15),
+                "scratches": (1, 4),
+                "lines": (0, 2),
+            },
+            "segmentation": {
+                "kind": "segmentation",
+                "slot": 3,
+                "loss": {"l2": 10.0, "adversarial": 0.05},
+                "fill": gray,
+            },
+            "style_1": {
+                "kind": "style",
+                "slot": 4,
+                "loss": dict(perceptual),
+                "painting": "embedded:swirl",
+                "painting_size": 256,
+            },
+            "style_2": {
+                "kind": "style",
+                "slot": 5,
+                "loss": dict(perceptual),
+                "painting": "embedded:ember",
+                "painting_size": 256,
+            },
+        }
+    )
+    config.combined = ConfigDict(
+        {
+            "restoration+style_1": {"by": "sequential", "loss": {"l2": 10.0}},
+            "restoration+segmentation": {"by": "mask", "loss": {"l2": 10.0}},
+            "segmentation+style_1": {"by": "mask", "loss": {"l2": 10.0}},
+        }
+    )
+
+    config.schedule = ()
+    config.stages = ConfigDict()
+    config.optimiser = ConfigDict(
+        {
+            "b1": 0.9,
+            "b2": 0.999,
+            "clip_norm": 0.0,  # 0 = off
+            "lr_rules": (),  # (regex on parameter names, factor), the first match counts
+            "decay_rules": (),  # (regex on parameter names, weight decay)
+        }
+    )
+
+    config.data = ConfigDict(
+        {
+            "source": "scenes",
+            "size": 128,
+            "scale": 0.6,  # smallest share of the shorter side that a training crop covers
+            "foreground": (),  # class ids that segmentation keeps; empty = all but 0
+            "workers": 0,  # processes that prepare batches; 0 = threads of this one
+            "threads": 2,
+            "prefetch": 32,
+            "scenes": {"length": 1_000_000, "max_objects": 3},
+            "voc_folder": {
+                "dir": "",
+                "train": "train",
+                "test": "val",
+                "classes": 21,
+                "void": 255,
+            },
+            "image_folder": {"dir": "", "test_fraction": 0.1},
+            "tfds": {
+                "name": "",
+                "train": "train",
+                "test": "test",
+                "data_dir": "",
+                "image_key": "image",
+                "mask_key": "segmentation_mask",
+                "classes": 21,
+                "mask_ids": (),
+            },
+        }
+    )
+    config.checkpoint = ConfigDict({"every": 500, "keep": 3})
+    config.log_every = 20
+    config.evaluate = ConfigDict(
+        {
+            "images": 256,  # test images per task
+            "batch": 32,
+            "pictures": 6,  # images per task in the figures
+            "sweep": 6,  # strengths of a sweep
+            "pair": 5,  # strengths of a sweep of two tasks, each way
+            "frechet_layers": ("relu2_2", "relu3_3"),  # VGG16 features; empty = no distance
+        }
+    )
+    return config
+
+
+def stage(
+    steps: int, rows: dict[str, int], combine: str, lr: float = 1e-4, **options
+) -> ConfigDict:
+    """One entry of `config.stages`.
+
+    Args:
+      steps: updates.
+      rows: task -> rows in each group of the batch.
+      combine: M1, M2 or M3.
+      lr: learning rate after warm-up.
+      **options: schedule (constant, cosine, step), warmup (steps), trainable (regex).
+    """
+    defaults = {"schedule": "constant", "warmup": 0, "trainable": ".*"}
+    return ConfigDict(
+        {"steps": steps, "rows": rows, "combine": combine, "lr": lr, **defaults, **options}
+    )
+
+
+SINGLE = ("reconstruction", "completion", "restoration", "segmentation", "style_1", "style_2")
+COMBINED = ("restoration+style_1", "restoration+segmentation", "segmentation+style_1")
+
+
+def rows(single: tuple[int, ...], combined: tuple[int, ...]) -> dict[str, int]:
+    """Rows of the six tasks and the three combinations, in their order."""
+    return dict(zip(SINGLE + COMBINED, single + combined, strict=True))
+
+
+def tiny(config: ConfigDict) -> ConfigDict:
+    """Shrinks a config to one step on tiny images, for trying out that everything runs."""
+    config.network.width, config.network.blocks = 4, 1
+    config.critic.width = 4
+    config.data.size = 32
+    config.perceptual.layers = ("relu1_2",)
+    config.evaluate.update({"images": 2, "batch": 2, "pictures": 2, "sweep": 3, "pair": 2})
+    for name in config.stages:
+        config.stages[name].update({"steps": 1, "rows": dict.fromkeys(config.stages[name].rows, 1)})
+        for combined in config.combined if config.stages[name].combine == "M1" else ():
+            config.stages[name].rows[combined] = 0
+    return config

@@ -1,0 +1,45 @@
+"""Six image tasks and three combinations in one network, on the embedded data.
+
+python -m taskfusion_jax.main --config=configs/quickstart.py --workdir=runs/quickstart
+"""
+
+from configs import common
+
+
+def get_config(arg: str = ""):
+    """arg: empty, or `tiny` for a run of seconds that shows that everything works."""
+    config = common.get_config()
+    config.name = "quickstart"
+    config.ema = 0.99
+    config.teacher = "ema"
+    config.network.update({"width": 16, "blocks": 5, "input_gate": True, "skips": True})
+    config.critic.update({"width": 16, "layers": 1})
+    config.perceptual.layers = ("relu1_2", "relu2_2", "relu3_3")
+    config.data.size = 64
+    config.data.threads = 1
+    config.schedule = ("single", "combined")
+    config.stages = {
+        "single": common.stage(
+            900,
+            common.rows((1, 3, 4, 8, 2, 2), (0, 0, 0)),
+            "M1",
+            2e-3,
+            schedule="cosine",
+            warmup=50,
+        ),
+        "combined": common.stage(
+            500,
+            common.rows((1, 2, 3, 6, 1, 1), (2, 2, 2)),
+            "M3",
+            1e-3,
+            schedule="cosine",
+            warmup=20,
+        ),
+    }
+    config.evaluate.update({"images": 64, "batch": 16})
+    config.checkpoint.every = 200
+    if arg == "tiny":
+        common.tiny(config)
+    elif arg:
+        raise ValueError(f"quickstart.py takes no argument but 'tiny', not '{arg}'")
+    return config

@@ -1,0 +1,169 @@
+"""Reading image and mask files of any kind into the two arrays that every source yields.
+
+An image becomes uint8 [H, W, 3] RGB in 0..255. A mask becomes uint8 [H, W] with class ids
+0..classes-1 and 255 = void. Whatever is wrong with a file ends in one `UserError` that names it.
+"""
+
+import io
+import os
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from taskfusion_jax.errors import UserError
+
+VOID = 255
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")
+# Only these decoders: some of Pillow's others start external programs.
+_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
+_WIDE_GRAY = ("I", "I;16", "I;16B", "I;16L", "I;16N")
+
+
+def read_image(path: str | os.PathLike, min_side: int = 0) -> np.ndarray:
+    """Reads an image file as uint8 [H, W, 3] RGB.
+
+    EXIF orientation is applied, transparency is laid on white, CMYK and palette colours become
+    RGB, 16-bit gray is scaled from 0..65535 to 0..255, and an animation gives its first frame.
+
+    Raises:
+      UserError: the file is missing, empty, damaged, no image, larger than Pillow's limit
+        against decompression bombs, or has a side shorter than `min_side`.
+    """
+    image = decode_image(_read_bytes(path), str(path))
+    height, width = image.shape[:2]
+    if min(height, width) < min_side:
+        raise UserError(
+            f"{path} is {width} x {height} pixels, but both sides must be at least {min_side}: "
+            "remove it or give a larger image"
+        )
+    return image
+
+
+def decode_image(data: bytes, name: str, exif: bool = True) -> np.ndarray:
+    """Decodes the bytes of an image file as `read_image` does; `name` is used in errors.
+
+    `exif=False` leaves the pixels as they are stored, for masks that were drawn on those.
+    """
+    image = _decode(data, name)
+    try:
+        if exif:
+            ImageOps.exif_transpose(image, in_place=True)
+        return _rgb(image)
+    except Exception as error:
+        raise UserError(f"{name} cannot be converted to RGB ({_line(error)})") from error
+
+
+def read_mask(
+    path: str | os.PathLike,
+    classes: int,
+    void: int,
+    shape: tuple[int, int],
+    field: str = "config.data",
+) -> np.ndarray:
+    """Reads a mask file as uint8 [H, W]: class ids 0..classes-1, and 255 where it says `void`.
+
+    The pixels of a palette file are its ids, not its colours. `shape` is [H, W] of the image that
+    the mask belongs to; `field` is the part of the config that holds `classes` and `void`.
+
+    Raises:
+      UserError: the file is missing, empty, damaged or in colour, differs from `shape`, or holds
+        an id that is neither a class nor `void`.
+    """
+    raw = decode_ids(_read_bytes(path), str(path))
+    if raw.shape != tuple(shape):
+        raise UserError(
+            f"{path} is {raw.shape[1]} x {raw.shape[0]} pixels, but its image is "
+            f"{shape[1]} x {shape[0]}: both must have one size"
+        )
+    known = (*range(classes), void)
+    table = id_table(known, (*range(classes), VOID))
+    hint = f"correct the mask, or set {field}.classes={classes} and {field}.void={void}"
+    return look_up(raw, table, str(path), hint)
+
+
+def decode_ids(data: bytes, name: str) -> np.ndarray:
+    """Decodes the bytes of a mask file to integers [H, W] as stored; `name` is used in errors."""
+    image = _decode(data, name)
+    if image.mode not in ("1", "L", "P", *_WIDE_GRAY):
+        raise UserError(
+            f"{name} is a colour image ({image.mode}), but a mask holds one class id per pixel: "
+            "save it as a palette or gray PNG"
+        )
+    ids = np.asarray(image)
+    return ids.astype(np.uint8) if ids.dtype == bool else ids
+
+
+def id_table(stored, ids) -> np.ndarray:
+    """Returns int16 [257]: the class id of each stored value 0..255, -1 for a value not listed."""
+    table = np.full(257, -1, np.int16)
+    table[list(stored)] = list(ids)
+    return table
+
+
+def look_up(raw: np.ndarray, table: np.ndarray, name: str, hint: str) -> np.ndarray:
+    """Turns stored values [H, W] into class ids, uint8 [H, W], by `table` of `id_table`.
+
+    Raises:
+      UserError: a value is not in the table; `hint` says what to do about it.
+    """
+    # Values below 0 and above 255 both land on the table's last entry, -1.
+    ids = np.take(table, raw if raw.dtype == np.uint8 else np.clip(raw.astype(int), -1, 256))
+    if ids.min() < 0:
+        raise UserError(f"{name} holds id {raw[ids < 0][0]}, neither a class nor void: {hint}")
+    return ids.astype(np.uint8)
+
+
+def _read_bytes(path: str | os.PathLike) -> bytes:
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror}): check the path") from error
+
+
+def _decode(data: bytes, name: str) -> Image.Image:
+    """Opens and fully decodes an image, so that nothing can fail later."""
+    if not data:
+        raise UserError(f"{name} is empty (0 bytes): copy it again or remove it")
+    try:
+        image = Image.open(io.BytesIO(data), formats=_FORMATS)
+        _check_pixels(image)
+        image.load()
+    except UnidentifiedImageError as error:
+        raise UserError(
+            f"{name} is not an image that can be read ({', '.join(_FORMATS)}): "
+            "convert it or remove it"
+        ) from error
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise UserError(
+            f"{name} has more than {Image.MAX_IMAGE_PIXELS / 1e6:.0f} million pixels: "
+            "make it smaller or remove it"
+        ) from error
+    except Exception as error:  # Pillow raises a dozen types for damaged files
+        raise UserError(
+            f"{name} is damaged ({_line(error)}): copy it again or remove it"
+        ) from error
+    return image
+
+
+def _check_pixels(image: Image.Image) -> None:
+    """Pillow itself only warns up to twice its limit, too late for the memory of a worker."""
+    if image.width * image.height > Image.MAX_IMAGE_PIXELS:
+        raise Image.DecompressionBombError
+
+
+def _rgb(image: Image.Image) -> np.ndarray:
+    if image.mode in _WIDE_GRAY:
+        gray = np.clip(np.asarray(image).astype(np.int64), 0, 65535)
+        return np.repeat(((gray * 255 + 32767) // 65535).astype(np.uint8)[..., None], 3, axis=-1)
+    if image.mode == "F":
+        raise ValueError("floating-point pixels; save it with 8 or 16 bits")
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        white = Image.new("RGBA", image.size, "white")
+        image = Image.alpha_composite(white, image)
+    return np.asarray(image.convert("RGB"))
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__

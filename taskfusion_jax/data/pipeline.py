@@ -1,0 +1,146 @@
+"""From a source to batches, with grain: a pure function of (seed, index), sharded by process."""
+
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+
+import grain
+import numpy as np
+from PIL import Image
+
+from taskfusion_jax.errors import UserError
+from taskfusion_jax.tasks.base import Task
+
+Example = dict[str, np.ndarray]
+
+
+@dataclasses.dataclass(frozen=True)
+class Crop(grain.transforms.RandomMap):
+    """A square of `size` pixels: random place, scale and flip in training, the centre otherwise.
+
+    Attributes:
+      size: side of the result in pixels.
+      scale: smallest share of the shorter side that a random crop covers; 1 = all of it.
+      random: whether place, scale and flip are drawn at random.
+    """
+
+    size: int
+    scale: float
+    random: bool
+
+    def random_map(self, element: Example, rng: np.random.Generator) -> Example:
+        """Crops image [H, W, 3] and, where there is one, mask [H, W] alike."""
+        height, width = element["image"].shape[:2]
+        share = rng.uniform(self.scale, 1) if self.random else 1
+        side = max(self.size, round(share * min(height, width)))
+        top, left = (height - side) // 2, (width - side) // 2
+        if self.random:
+            top, left = rng.integers(0, height - side + 1), rng.integers(0, width - side + 1)
+        flip = self.random and rng.random() < 0.5
+
+        def cut(x, resample):
+            x = x[top : top + side, left : left + side]
+            if side != self.size:
+                x = np.asarray(Image.fromarray(x).resize((self.size, self.size), resample))
+            return x[:, ::-1] if flip else x
+
+        out = {"image": cut(element["image"], Image.Resampling.LANCZOS)}
+        if "mask" in element:
+            out["mask"] = cut(element["mask"], Image.Resampling.NEAREST)
+        return out
+
+
+@dataclasses.dataclass(frozen=True)
+class Corrupt(grain.transforms.RandomMap):
+    """Makes `{input, clean, mask}` of the task whose turn it is; mask: 0, 1 = object, 255 = void.
+
+    Attributes:
+      turns: the task of each row of a group.
+      foreground: class ids that count as objects; empty = all but 0.
+    """
+
+    turns: tuple[Task, ...]
+    foreground: tuple[int, ...]
+
+    def random_map(self, element: tuple[int, Example], rng: np.random.Generator) -> Example:
+        """element: (index, {image [H, W, 3], mask [H, W] or none})."""
+        index, example = element
+        clean = np.ascontiguousarray(example["image"])
+        ids = example.get("mask", np.zeros(clean.shape[:2], np.uint8))
+        objects = np.isin(ids, self.foreground) if self.foreground else ids > 0
+        mask = np.where(ids == 255, 255, objects).astype(np.uint8)
+        damaged = self.turns[index % len(self.turns)].corrupt(rng, clean)
+        return {"input": damaged, "clean": clean, "mask": mask}
+
+
+def check_masks(source: Sequence, tasks: Sequence[Task]) -> None:
+    """Raises UserError if a task needs masks that the source does not have."""
+    blind = [task.name for task in tasks if task.needs_mask and not source.has_masks]
+    if blind:
+        raise UserError(
+            f"{source!r} has no masks, which {', '.join(blind)} needs: set these tasks' rows to 0 "
+            "(--config.stages.STAGE.rows.TASK=0) or use a source with masks (voc_folder, tfds)"
+        )
+
+
+def _examples(source: Sequence, turns: Sequence[Task], data, train: bool, seed: int):
+    check_masks(source, turns)
+    dataset = grain.MapDataset.source(source).seed(seed)
+    if train:
+        dataset = dataset.shuffle().repeat()
+    dataset = dataset.random_map(Crop(data.size, data.scale, train))
+    dataset = dataset.map_with_index(lambda i, example: (i, example))
+    return dataset.random_map(Corrupt(tuple(turns), tuple(data.foreground)))
+
+
+def _iterate(dataset: grain.MapDataset, data) -> Iterator[Example]:
+    options = grain.ReadOptions(num_threads=data.threads, prefetch_buffer_size=data.prefetch)
+    iterable = dataset.to_iter_dataset(options)
+    if data.workers:
+        iterable = iterable.mp_prefetch(grain.MultiprocessingOptions(num_workers=data.workers))
+    return iter(iterable)
+
+
+def train_batches(
+    source: Sequence,
+    turns: Sequence[Task],
+    data,
+    *,
+    groups: int,
+    seed: int,
+    start: int,
+    process: int = 0,
+    processes: int = 1,
+) -> Iterator[Example]:
+    """Endless training batches of this process, from batch number `start` on.
+
+    Row r of every group belongs to task `turns[r]`. As each batch is a function of its number
+    alone, an iterator is restored by its number, whatever the number of workers.
+
+    Args:
+      source: see `data/sources.py`.
+      turns: task of each row of a group.
+      data: `config.data`.
+      groups: groups per global batch; a multiple of `processes`.
+      seed: seed of shuffling, cropping and corruption.
+      start: number of batches drawn before.
+      process, processes: this process's shard.
+
+    Yields:
+      input, clean: uint8 [groups / processes, rows, size, size, 3]; mask: uint8 without the 3.
+    """
+    dataset = _examples(source, turns, data, train=True, seed=seed)
+    dataset = dataset.batch(len(turns))[process::processes].batch(groups // processes)
+    return _iterate(dataset[start:], data)
+
+
+def test_batches(
+    source: Sequence, task: Task, data, *, count: int, batch: int, seed: int
+) -> Iterator[Mapping[str, np.ndarray]]:
+    """The first `count` test images as one task sees them; the same images for every task.
+
+    Yields:
+      input, clean: uint8 [batch, size, size, 3]; mask: uint8 [batch, size, size]; the last batch
+      may be smaller.
+    """
+    dataset = _examples(source, [task], data, train=False, seed=seed)[:count]
+    return _iterate(dataset.batch(batch), data)

@@ -1,0 +1,124 @@
+"""Checkpoints: the state, the position in the data, and what is needed to read them again."""
+
+import logging
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+import orbax.checkpoint as ocp
+
+from taskfusion_jax.engine.state import State
+from taskfusion_jax.errors import UserError
+
+logger = logging.getLogger(__name__)
+
+
+class Checkpoints:
+    """The folder `WORKDIR/checkpoints`: one numbered folder per saved step.
+
+    Each holds the items `state` (arrays), `data` (position of the input pipeline) and `meta`
+    (stage and versions). Orbax writes to a temporary name and renames, so a step that is there is
+    whole unless the disk damaged it.
+    """
+
+    def __init__(self, workdir: Path, keep: int):
+        """workdir: folder of the run, made if absent; keep: how many of the newest steps to keep."""
+        self.folder = workdir / "checkpoints"
+        preserve = ocp.checkpoint_managers.LatestN(keep)
+        self._options = ocp.CheckpointManagerOptions(preservation_policy=preserve)
+        self._manager = self._open()
+
+    def _open(self) -> ocp.CheckpointManager:
+        items = ("state", "data", "meta")
+        return ocp.CheckpointManager(
+            self.folder.absolute(), options=self._options, item_names=items
+        )
+
+    @property
+    def latest(self) -> int | None:
+        """The newest step that is saved, None where none is."""
+        return self._manager.latest_step()
+
+    def save(self, state: State, data: dict, meta: dict) -> None:
+        """Starts saving in the background; `wait` ends it.
+
+        Raises:
+          UserError: this save, or one before that went on in the background, failed.
+        """
+        step = int(state.step)
+        if step == self.latest:
+            return
+        args = ocp.args.Composite(
+            state=ocp.args.StandardSave(state),
+            data=ocp.args.JsonSave(data),
+            meta=ocp.args.JsonSave(meta),
+        )
+        self._guard(lambda: self._manager.save(step, args=args))
+
+    def wait(self) -> None:
+        """Returns once everything is on disk. Raises UserError where that failed."""
+        self._guard(self._manager.wait_until_finished)
+
+    def close(self) -> None:
+        """Waits for saves in the background and releases all resources."""
+        self.wait()
+        self._manager.close()
+
+    def _guard(self, save: Callable[[], Any]) -> None:
+        """A failed save becomes one line; what was half-written is deleted."""
+        try:
+            save()
+        except Exception as error:
+            for partial in self.folder.glob("*.orbax-checkpoint-tmp*"):
+                shutil.rmtree(partial, ignore_errors=True)
+            reason = str(error).strip().splitlines()[0][:200]
+            raise UserError(
+                f"{self.folder}: saving a checkpoint failed ({reason}); newest whole one: step "
+                f"{_newest(self.folder)}; free some disk space and run the same command again"
+            ) from error
+
+    def restore(self, abstract: Callable[[dict], State]) -> tuple[State, dict, dict] | None:
+        """Restores the newest checkpoint that can be read; sets damaged ones aside and says so.
+
+        Args:
+          abstract: from a checkpoint's meta to the shapes and shardings of its state.
+
+        Returns:
+          (state, data, meta), or None where there is no checkpoint.
+        """
+        while (step := self.latest) is not None:
+            try:
+                return self._read(step, abstract)
+            except UserError:
+                raise
+            except Exception as error:
+                self._set_aside(step, error)
+        return None
+
+    def _read(self, step: int, abstract: Callable[[dict], State]) -> tuple[State, dict, dict]:
+        args = ocp.args.Composite(data=ocp.args.JsonRestore(), meta=ocp.args.JsonRestore())
+        small = self._manager.restore(step, args=args)
+        target = ocp.args.StandardRestore(abstract(small.meta))
+        state = self._manager.restore(step, args=ocp.args.Composite(state=target)).state
+        return state, small.data, small.meta
+
+    def _set_aside(self, step: int, error: Exception) -> None:
+        damaged = self.folder.parent / "damaged_checkpoints" / str(step)
+        self._manager.close()
+        if jax.process_index() == 0:
+            shutil.rmtree(damaged, ignore_errors=True)
+            damaged.parent.mkdir(exist_ok=True)
+            (self.folder / str(step)).rename(damaged)
+        self._manager = self._open()
+        reason = str(error).strip().splitlines()[0][:200]
+        before = f"using step {self.latest} instead" if self.latest else "there is none before it"
+        logger.warning(
+            "checkpoint %d is damaged (%s); moved to %s; %s", step, reason, damaged, before
+        )
+
+
+def _newest(folder: Path) -> str:
+    steps = [int(p.name) for p in folder.iterdir() if p.name.isdigit()] if folder.exists() else []
+    return str(max(steps)) if steps else "none"

@@ -1,0 +1,89 @@
+"""All that changes while training, and the step that changes it."""
+
+from collections.abc import Callable
+from typing import Any
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+import optax
+
+from taskfusion_jax.engine import names
+from taskfusion_jax.engine.compile import jit
+
+
+@flax.struct.dataclass
+class State:
+    """The state of a run, saved whole.
+
+    Attributes:
+      step: steps done, counted over all stages.
+      params: the parameters; `net` is the shared network, `critic` the discriminator.
+      opt_state: the optimiser's state, of the parameters that move in this stage only.
+      ema: moving average of `params["net"]`, or an empty dict.
+      teacher: `params["net"]` as it was when the stage began, or an empty dict.
+    """
+
+    step: jax.Array
+    params: dict
+    opt_state: Any
+    ema: dict
+    teacher: dict
+
+
+Loss = Callable[[dict, dict, Any, Any], tuple[jax.Array, dict[str, jax.Array]]]
+"""(params, teacher's parameters, constants, batch) -> (loss, metrics)."""
+
+TEACHERS = {
+    "self": lambda state: state.params["net"],
+    "ema": lambda state: state.ema,
+    "frozen": lambda state: state.teacher,
+}
+
+
+def start_stage(state: State, optimiser: optax.GradientTransformation, trainable: dict) -> State:
+    """A stage begins with a fresh optimiser, and keeps a copy of the network where one is kept."""
+    teacher = jax.tree.map(jnp.copy, state.params["net"]) if state.teacher else {}
+    return state.replace(opt_state=optimiser.init(trainable), teacher=teacher)
+
+
+def make_train_step(
+    loss: Loss,
+    optimiser: optax.GradientTransformation,
+    trainable: str,
+    field: str,
+    *,
+    teacher: str,
+    ema_decay: float,
+) -> Callable:
+    """Compiles (state, constants, batch) -> (state, metrics); the old state is donated.
+
+    Only parameters whose name matches `trainable` get gradients and optimiser state.
+
+    Args:
+      loss: the stage's loss.
+      optimiser: acts on the flat dict of the parameters that move.
+      trainable: regular expression on slash-joined names.
+      field: config field of `trainable`, for error messages.
+      teacher: which parameters the loss gets as its teacher: self, ema or frozen.
+      ema_decay: of the moving average.
+    """
+
+    def step(state: State, constants: Any, batch: Any) -> tuple[State, dict[str, jax.Array]]:
+        moving, frozen = names.split(state.params, trainable, field)
+
+        def loss_of(moving):
+            params = names.unflatten({**moving, **frozen})
+            return loss(params, TEACHERS[teacher](state), constants, batch)
+
+        grads, metrics = jax.grad(loss_of, has_aux=True)(moving)
+        updates, opt_state = optimiser.update(grads, state.opt_state, moving)
+        params = names.unflatten({**optax.apply_updates(moving, updates), **frozen})
+        ema = state.ema
+        if ema:
+            # The average follows quickly at first, so that it forgets the random start.
+            decay = jnp.minimum(ema_decay, (1.0 + state.step) / (10.0 + state.step))
+            ema = jax.tree.map(lambda a, p: decay * a + (1 - decay) * p, ema, params["net"])
+        return State(state.step + 1, params, opt_state, ema, state.teacher), metrics
+
+    return jit(step, donate_argnums=0)

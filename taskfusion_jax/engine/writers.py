@@ -1,0 +1,47 @@
+"""Where metrics go: `metrics.jsonl` and TensorBoard event files."""
+
+import json
+from pathlib import Path
+
+from tensorboardX import SummaryWriter
+
+from taskfusion_jax.engine.files import write_text
+
+
+class MetricWriter:
+    """Appends one record per logged step to `WORKDIR/metrics.jsonl` and to TensorBoard.
+
+    A run that resumes at step n drops the records after n, so the file reads as if the run had
+    never stopped.
+    """
+
+    def __init__(self, workdir: Path, resume_step: int):
+        """resume_step: steps done before this start; 0 for a fresh run."""
+        self._path = workdir / "metrics.jsonl"
+        kept = [r for r in read_metrics(self._path) if r["step"] <= resume_step]
+        write_text(self._path, "".join(json.dumps(r) + "\n" for r in kept))
+        self._file = self._path.open("a", encoding="utf-8")
+        self._board = SummaryWriter(str(workdir / "tensorboard"), purge_step=resume_step + 1)
+
+    def write(self, step: int, stage: str, values: dict[str, float]) -> None:
+        """Writes scalars of one step of the stage."""
+        self._file.write(json.dumps({"step": step, "stage": stage, **values}) + "\n")
+        self._file.flush()
+        for name, value in values.items():
+            self._board.add_scalar(name, value, step)
+
+    def close(self) -> None:
+        """Flushes and closes both."""
+        self._file.close()
+        self._board.close()
+
+
+def read_metrics(path: Path) -> list[dict]:
+    """The records of a `metrics.jsonl`; a last line cut short by a crash is left out."""
+    records = []
+    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else ():
+        try:
+            records.append(json.loads(line))
+        except json.JSONDecodeError:
+            break
+    return records

@@ -1,0 +1,157 @@
+"""Everything a config stands for, built once: tasks, networks, stages, sources, constants."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+from ml_collections import ConfigDict
+
+from taskfusion_jax.data.paintings import load_painting
+from taskfusion_jax.data.sources import build_source
+from taskfusion_jax.engine import mesh as meshes
+from taskfusion_jax.engine import names
+from taskfusion_jax.engine.compile import jit
+from taskfusion_jax.engine.optimiser import make_optimiser, make_schedule
+from taskfusion_jax.engine.state import TEACHERS, State, make_train_step, start_stage
+from taskfusion_jax.errors import UserError, did_you_mean
+from taskfusion_jax.methods.registry import build_method
+from taskfusion_jax.models.patch_gan import PatchGAN
+from taskfusion_jax.models.vgg16 import VGG16, gram
+from taskfusion_jax.porting.vgg16 import load_vgg16
+from taskfusion_jax.stages import Stage, build_stages
+from taskfusion_jax.tasks.losses import CONTENT_LAYER, PERCEPTUAL
+from taskfusion_jax.tasks.objective import Objective, layout, to_float
+from taskfusion_jax.tasks.registry import build_tasks
+
+
+class Experiment:
+    """What a config describes. Cheap to build: weights, data and programs come when asked for.
+
+    Attributes:
+      config: the resolved config.
+      tasks: name -> task, single ones first.
+      stages: the schedule.
+      method: how the tasks share one network.
+    """
+
+    def __init__(self, config: ConfigDict):
+        """Raises UserError where the config does not make sense."""
+        self.config = config
+        self.tasks = build_tasks(config)
+        self.stages = build_stages(config, self.tasks)
+        self.method = build_method(config)
+        self.critic = PatchGAN(dtype=self.method.dtype, **config.critic)
+        layers = dict.fromkeys((*config.perceptual.layers, CONTENT_LAYER))
+        self.vgg = VGG16(layers=tuple(layers), dtype=self.method.dtype)
+        if config.teacher not in TEACHERS:
+            hint = did_you_mean(config.teacher, TEACHERS)
+            raise UserError(f"config.teacher: no '{config.teacher}'{hint}")
+        if config.teacher == "ema" and not config.ema:
+            raise UserError("config.teacher=ema needs an average: set config.ema, such as 0.999")
+
+    @functools.cached_property
+    def mesh(self) -> jax.sharding.Mesh:
+        """All devices."""
+        return meshes.make_mesh()
+
+    @functools.cached_property
+    def groups(self) -> int:
+        """Groups of rows in a global batch."""
+        return meshes.groups_for(self.mesh, self.config.groups)
+
+    def source(self, split: str):
+        """The data source of `train` or `test`."""
+        return build_source(self.config.data, split, self.config.seed)
+
+    def init_params(self, rng: jax.Array) -> dict:
+        """Fresh parameters of the network and, where a task is adversarial, the discriminator."""
+        params = {"net": self.method.init(jax.random.fold_in(rng, 0))}
+        if any("adversarial" in task.loss for task in self.tasks.values()):
+            image, c = jnp.zeros((1, 64, 64, 3)), jnp.zeros((1, self.config.slots))
+            params["critic"] = self.critic.init(jax.random.fold_in(rng, 1), image, c)["params"]
+        return params
+
+    def init_state(self) -> State:
+        """The state before the first stage, made on the devices."""
+
+        def init():
+            params = self.init_params(jax.random.key(self.config.seed))
+            copy = functools.partial(jax.tree.map, jnp.copy)
+            ema = copy(params["net"]) if self.config.ema else {}
+            teacher = copy(params["net"]) if self.config.teacher == "frozen" else {}
+            return State(jnp.zeros((), jnp.int32), params, {}, ema, teacher)
+
+        return jit(init, out_shardings=meshes.replicated(self.mesh))()
+
+    def optimiser(self, stage: Stage, trainable: list[str]):
+        """The stage's optimiser on the named parameters."""
+        schedule = make_schedule(stage.options, stage.field)
+        return make_optimiser(self.config.optimiser, schedule, trainable)
+
+    def _trainable(self, params: dict, stage: Stage) -> dict:
+        """Flat dict of the parameters that move in the stage."""
+        return names.split(params, stage.options.trainable, f"{stage.field}.trainable")[0]
+
+    def enter(self, state: State, stage: Stage) -> State:
+        """The state at the beginning of a stage."""
+
+        def begin(state):
+            moving = self._trainable(state.params, stage)
+            return start_stage(state, self.optimiser(stage, list(moving)), moving)
+
+        return jit(begin, out_shardings=meshes.replicated(self.mesh))(state)
+
+    def abstract_state(self, stage: Stage) -> State:
+        """Shapes and shardings of a state within the stage, for restoring one."""
+        shapes = jax.eval_shape(lambda: self.enter(self.init_state(), stage))
+        sharding = meshes.replicated(self.mesh)
+        return jax.tree.map(
+            lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), shapes
+        )
+
+    def train_step(self, stage: Stage, params: dict):
+        """The stage's compiled step, (state, constants, batch) -> (state, metrics)."""
+        entries = layout(stage.options.rows, self.tasks, stage.options.combine)
+        return make_train_step(
+            Objective(self.method.apply, self.critic, self.vgg, entries),
+            self.optimiser(stage, list(self._trainable(params, stage))),
+            stage.options.trainable,
+            f"{stage.field}.trainable",
+            teacher=self.config.teacher,
+            ema_decay=self.config.ema,
+        )
+
+    def eval_params(self, state: State) -> dict:
+        """The network's parameters to evaluate and to use: averaged where an average is kept."""
+        return state.ema or state.params["net"]
+
+    @functools.cached_property
+    def paintings(self) -> dict:
+        """Each style task's painting, float32 [1, h, w, 3] in [0, 1]."""
+        styles = {n: t for n, t in self.tasks.items() if hasattr(t, "painting")}
+        return {
+            name: to_float(jnp.asarray(load_painting(task.painting, task.painting_size, name)))[
+                None
+            ]
+            for name, task in styles.items()
+        }
+
+    @functools.cached_property
+    def constants(self) -> dict:
+        """What losses and metrics need beside parameters: VGG16 and the paintings' Gram matrices.
+
+        Raises:
+          UserError: weights are needed and not found, or a painting is.
+        """
+        perceptual = any(PERCEPTUAL & set(task.loss) for task in self.tasks.values())
+        if not perceptual and not self.config.evaluate.frechet_layers:
+            return {}
+        vgg = load_vgg16(self.config.perceptual.weights)
+
+        @jit
+        def grams(weights, painting):
+            features = self.vgg.apply({"params": weights}, painting)
+            return {layer: gram(features[layer]) for layer in self.config.perceptual.layers}
+
+        paintings = {name: grams(vgg, image) for name, image in self.paintings.items()}
+        return meshes.replicate(self.mesh, {"vgg": vgg, "grams": paintings})

@@ -1,0 +1,92 @@
+"""From the evaluations in a run's folder to `results.json`, figures, table and report."""
+
+import numpy as np
+from rich.console import Console
+
+from taskfusion_jax.engine.files import read_json, write_json
+from taskfusion_jax.engine.writers import read_metrics
+from taskfusion_jax.report import figures
+from taskfusion_jax.report.html import write_report
+from taskfusion_jax.report.table import results_table
+from taskfusion_jax.workdir import Workdir
+
+
+def write_results(experiment, folder: Workdir) -> None:
+    """Writes `results.json`, all figures and `report.html` from the stages evaluated so far.
+
+    Args:
+      experiment: the run's experiment.
+      folder: the run's folder, which must hold at least one evaluation.
+    """
+    config, metrics, sweeps, shown, done = experiment.config, {}, {}, {}, {}
+    for stage in experiment.stages:
+        found = folder.evaluation(stage.name)
+        if found is None:
+            continue
+        done, pictures = found
+        metrics |= done["metrics"]
+        sweeps |= done["sweeps"]
+        for key, images in pictures.items():
+            task, _, kind = key.rpartition("/")
+            combined = "+" in task
+            label = stage.options.combine if combined and kind == "output" else kind
+            shown.setdefault(task, {})[label] = images
+    results = {
+        "name": config.name,
+        "command": done["command"],
+        "commit": done["commit"],
+        "seed": config.seed,
+        "data": done["data"],
+        "hardware": done["hardware"],
+        "steps": done["step"],
+        "seconds": done["seconds"],
+        "frechet": done["frechet"],
+        "metrics": metrics,
+        "sweeps": sweeps,
+    }
+    write_json(folder.results, results)
+    _draw(experiment, folder, shown, sweeps)
+    write_report(folder.path)
+
+
+def _draw(experiment, folder: Workdir, shown: dict, sweeps: dict) -> None:
+    folder.figures.mkdir(exist_ok=True)
+    single = [name for name in shown if "+" not in name]
+    combined = [name for name in shown if "+" in name]
+    columns = ("input", "target", "output")
+    rows = []
+    for name in single:
+        images = {column: shown[name].get(column, ()) for column in columns}
+        if name in experiment.paintings:
+            painting = np.asarray(experiment.paintings[name][0])
+            images["painting"] = [_square(painting)] * len(images["output"])
+        rows.append((name, images))
+    figures.task_grid(folder.figures / "tasks.png", rows)
+    if combined:
+        columns = ("input", "target", "M1", "M2", "M3")
+        rows = [(n, {c: shown[n][c] for c in columns if c in shown[n]}) for n in combined]
+        figures.combined_grid(folder.figures / "combined.png", rows)
+    if sweeps:
+        rows = [(n, s["strengths"], shown[n]["sweep"], s["distances"]) for n, s in sweeps.items()]
+        figures.strength_sweep(folder.figures / "strengths.png", rows)
+    for name in combined:
+        if "pair" in shown[name]:
+            grid = shown[name]["pair"]
+            strengths = np.linspace(0, 1, len(grid)).tolist()
+            path = folder.figures / f"pair_{name}.png"
+            figures.pair_sweep(path, tuple(name.split("+")), strengths, grid)
+    records = read_metrics(folder.path / "metrics.jsonl")
+    if records:
+        figures.curves(folder.figures / "curves.png", records)
+
+
+def _square(image: np.ndarray) -> np.ndarray:
+    side = min(image.shape[:2])
+    return image[:side, :side]
+
+
+def show_results(folder: Workdir, console: Console) -> None:
+    """Prints the final table and where the report lies."""
+    results = read_json(folder.results)
+    console.print(results_table(results))
+    console.print(f"Report: {folder.path / 'report.html'}", soft_wrap=True)

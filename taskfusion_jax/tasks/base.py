@@ -1,0 +1,55 @@
+"""What a task is: how its input is made, what its output is compared with, what it costs."""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import ClassVar
+
+import jax
+import numpy as np
+
+Stylise = Callable[[jax.Array, np.ndarray], jax.Array]
+"""A teacher network: (images [B, H, W, 3], task vector [slots]) -> images, gradients stopped."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+    """One function the network learns. Subclasses change what differs from reconstruction.
+
+    Attributes:
+      name: its name in configs, results and on the command line.
+      active: slots of the task vector that ask for it; none = the zero vector.
+      slots: width of the task vector.
+      loss: term -> weight (the terms are listed in `tasks/losses.py`).
+    """
+
+    name: str
+    active: tuple[int, ...]
+    slots: int
+    loss: Mapping[str, float]
+
+    needs_mask: ClassVar[bool] = False
+    has_target: ClassVar[bool] = True  # False: judged by losses alone, as style transfer is
+
+    @property
+    def vector(self) -> np.ndarray:
+        """The task vector at full strength, float32 [slots]."""
+        c = np.zeros(self.slots, np.float32)
+        c[list(self.active)] = 1
+        return c
+
+    @property
+    def cuts(self) -> bool:
+        """Whether the output is an image with all but its objects filled with one colour."""
+        return False
+
+    def corrupt(self, rng: np.random.Generator, image: np.ndarray) -> np.ndarray:
+        """Makes the input from the clean image, on the host. uint8 [H, W, 3] -> the same."""
+        return image
+
+    def target(self, clean: jax.Array, mask: jax.Array, stylise: Stylise) -> jax.Array:
+        """What the output should be. clean: [B, H, W, 3] in [0, 1]; mask: [B, H, W] 0, 1, 255."""
+        return clean
+
+    def uncut(self, clean: jax.Array, mask: jax.Array, stylise: Stylise) -> jax.Array:
+        """The target before anything is cut out of it; [B, H, W, 3] in [0, 1]."""
+        return self.target(clean, mask, stylise)

@@ -1,0 +1,49 @@
+"""Combined tasks: several done in one pass (paper 004, section 3.3, figure 3)."""
+
+import dataclasses
+
+import jax
+import numpy as np
+
+from taskfusion_jax.tasks.base import Stylise, Task
+
+
+@dataclasses.dataclass(frozen=True)
+class Combined(Task):
+    """Parts joined with `+` in its name; its task vector is theirs, added.
+
+    Attributes:
+      parts: the tasks in the order in which they apply.
+      by: `sequential` applies each part to the target of the one before; `mask` lets the part
+        that cuts objects out come last.
+    """
+
+    parts: tuple[Task, ...]
+    by: str
+
+    @property
+    def needs_mask(self) -> bool:
+        return any(part.needs_mask for part in self.parts)
+
+    @property
+    def cuts(self) -> bool:
+        return any(part.cuts for part in self.parts)
+
+    def corrupt(self, rng: np.random.Generator, image: np.ndarray) -> np.ndarray:
+        """uint8 [H, W, 3] -> the same with every part's damage."""
+        for part in self.parts:
+            image = part.corrupt(rng, image)
+        return image
+
+    def target(self, clean: jax.Array, mask: jax.Array, stylise: Stylise) -> jax.Array:
+        """The synthetic target of method M3, [B, H, W, 3]."""
+        order = sorted(self.parts, key=lambda part: part.cuts) if self.by == "mask" else self.parts
+        for part in order:
+            clean = part.target(clean, mask, stylise)
+        return clean
+
+    def uncut(self, clean: jax.Array, mask: jax.Array, stylise: Stylise) -> jax.Array:
+        """The target of all parts but those that cut, [B, H, W, 3]."""
+        for part in self.parts:
+            clean = part.uncut(clean, mask, stylise)
+        return clean

@@ -1,0 +1,77 @@
+"""Loss terms: pure formulas on one task's rows. The config weighs them per task."""
+
+import dataclasses
+from collections.abc import Mapping
+
+import jax
+import jax.numpy as jnp
+
+from taskfusion_jax.models.vgg16 import gram
+from taskfusion_jax.tasks.base import Task
+from taskfusion_jax.tasks.segmentation import VOID
+
+
+@dataclasses.dataclass
+class Rows:
+    """One task's rows of a batch, with what its loss terms need.
+
+    Attributes:
+      task: the task that the rows are judged by.
+      output, clean, target: [B, H, W, 3] in [0, 1].
+      mask: [B, H, W], 0 background, 1 object, 255 void.
+      features, clean_features: VGG16 maps of output and clean image, where a term needs them.
+      painting_grams: Gram matrices [1, C, C] of the task's painting by layer, likewise.
+      critic: the discriminator's verdict on the output, [B, h, w, 1], likewise.
+    """
+
+    task: Task
+    output: jax.Array
+    clean: jax.Array
+    target: jax.Array
+    mask: jax.Array
+    features: Mapping[str, jax.Array] | None = None
+    clean_features: Mapping[str, jax.Array] | None = None
+    painting_grams: Mapping[str, jax.Array] | None = None
+    critic: jax.Array | None = None
+
+
+CONTENT_LAYER = "relu2_2"
+"""Where content is compared (Johnson et al. 2016)."""
+
+
+def l2(rows: Rows) -> jax.Array:
+    """Mean squared error to the target, void pixels left out of tasks that need masks."""
+    error = jnp.mean((rows.output - rows.target) ** 2, axis=-1)
+    if not rows.task.needs_mask:
+        return jnp.mean(error)
+    valid = (rows.mask != VOID).astype(error.dtype)
+    return jnp.sum(error * valid) / jnp.maximum(jnp.sum(valid), 1)
+
+
+def content(rows: Rows) -> jax.Array:
+    """Mean squared difference of VGG16 relu2_2 features to the clean image's."""
+    return jnp.mean((rows.features[CONTENT_LAYER] - rows.clean_features[CONTENT_LAYER]) ** 2)
+
+
+def style(rows: Rows) -> jax.Array:
+    """Squared Frobenius distance of Gram matrices to the painting's, summed over layers."""
+    total = 0.0
+    for layer, wanted in rows.painting_grams.items():
+        distance = jnp.sum((gram(rows.features[layer]) - wanted) ** 2, axis=(1, 2))
+        total += jnp.mean(distance)
+    return total
+
+
+def adversarial(rows: Rows) -> jax.Array:
+    """Least-squares GAN: how far the discriminator is from calling the output real."""
+    return jnp.mean((rows.critic - 1) ** 2)
+
+
+def smooth(rows: Rows) -> jax.Array:
+    """Total variation: mean squared difference of neighbouring pixels."""
+    y = rows.output
+    return jnp.mean((y[:, 1:] - y[:, :-1]) ** 2) + jnp.mean((y[:, :, 1:] - y[:, :, :-1]) ** 2)
+
+
+TERMS = {f.__name__: f for f in (l2, content, style, adversarial, smooth)}
+PERCEPTUAL = frozenset({"content", "style"})

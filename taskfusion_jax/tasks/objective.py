@@ -1,0 +1,148 @@
+"""The loss of a whole batch: one pass of the network, then each task's terms on its own rows."""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from einops import rearrange
+
+from taskfusion_jax.models.patch_gan import PatchGAN
+from taskfusion_jax.models.vgg16 import VGG16
+from taskfusion_jax.tasks.base import Task
+from taskfusion_jax.tasks.combined import Combined
+from taskfusion_jax.tasks.losses import PERCEPTUAL, TERMS, Rows
+
+Batch = Mapping[str, jax.Array]
+Apply = Callable[[Any, jax.Array, jax.Array], jax.Array]
+
+
+def to_float(images: jax.Array) -> jax.Array:
+    """uint8 -> float32 in [0, 1]."""
+    return images.astype(jnp.float32) / 255
+
+
+@dataclasses.dataclass(frozen=True)
+class Judged:
+    """Rows `first:last` of every group, asked for as `asked`, judged as `task`."""
+
+    asked: Task
+    task: Task
+    first: int
+    last: int
+
+    @property
+    def name(self) -> str:
+        """Prefix of this entry's metrics."""
+        return self.asked.name if self.asked is self.task else f"{self.asked.name}:{self.task.name}"
+
+
+def layout(rows: Mapping[str, int], tasks: Mapping[str, Task], combine: str) -> list[Judged]:
+    """Which rows of a group are judged as what.
+
+    M3 compares a combined task's rows with its synthetic target; M2 adds the losses of its parts
+    on the same rows, unweighted (paper 004, section 3.3).
+    """
+    entries, first = [], 0
+    for name, task in tasks.items():
+        count = rows.get(name, 0)
+        parts = task.parts if isinstance(task, Combined) and combine == "M2" else (task,)
+        entries += [Judged(task, part, first, first + count) for part in parts if count]
+        first += count
+    return entries
+
+
+class Objective:
+    """`objective(params, teacher, constants, batch)` -> (loss, metrics), for one stage.
+
+    Every term sees the same single forward pass. Generator and discriminator are trained by the
+    same gradient: each one's loss sees the other behind `stop_gradient`.
+
+    Attributes:
+      apply: (network parameters, x, c) -> y.
+      critic: the discriminator, whose parameters are `params["critic"]`.
+      vgg: the feature network, whose parameters are `constants["vgg"]`.
+      entries: the layout of a group of rows.
+      vectors: float32 [rows, slots], the task vector of each row of a group.
+    """
+
+    def __init__(self, apply: Apply, critic: PatchGAN, vgg: VGG16, entries: list[Judged]):
+        self.apply, self.critic, self.vgg, self.entries = apply, critic, vgg, entries
+        rows = max(entry.last for entry in entries)
+        self.vectors = np.zeros((rows, entries[0].asked.slots), np.float32)
+        for entry in entries:
+            self.vectors[entry.first : entry.last] = entry.asked.vector
+
+    def __call__(self, params: dict, teacher: Any, constants: dict, batch: Batch):
+        """See `Rows` for the arrays; batch: input, clean uint8 [G, R, H, W, 3], mask [G, R, H, W].
+
+        Returns:
+          The scalar loss, and scalar metrics `task/term`, `critic/loss` and `loss`.
+        """
+        groups = batch["input"].shape[0]
+        inputs = to_float(rearrange(batch["input"], "g r h w c -> (g r) h w c"))
+        outputs = self.apply(params["net"], inputs, jnp.tile(self.vectors, (groups, 1)))
+        outputs = rearrange(outputs, "(g r) h w c -> g r h w c", g=groups)
+        views = [self._rows(entry, outputs, teacher, batch) for entry in self.entries]
+        self._add_features(views, constants)
+        metrics = self._add_critic(views, params)
+        loss = sum(metrics.values())
+        for entry, view in zip(self.entries, views, strict=True):
+            for term, weight in entry.task.loss.items():
+                value = TERMS[term](view)
+                metrics[f"{entry.name}/{term}"] = value
+                loss += weight * value
+        return loss, {**metrics, "loss": loss}
+
+    def _rows(self, entry: Judged, outputs: jax.Array, teacher: Any, batch: Batch) -> Rows:
+        def take(x):
+            return rearrange(x[:, entry.first : entry.last], "g r ... -> (g r) ...")
+
+        def stylise(images, vector):
+            c = jnp.tile(vector[None], (images.shape[0], 1))
+            return jax.lax.stop_gradient(self.apply(teacher, images, c))
+
+        clean, mask = to_float(take(batch["clean"])), take(batch["mask"])
+        target = entry.task.target(clean, mask, stylise)
+        return Rows(entry.task, take(outputs), clean, target, mask)
+
+    def _add_features(self, views: list[Rows], constants: dict) -> None:
+        """One pass of VGG16 over all rows that any perceptual term looks at."""
+        chosen = [view for view in views if PERCEPTUAL & set(view.task.loss)]
+        if not chosen:
+            return
+        made = self._features(constants, [view.output for view in chosen])
+        wanted = self._features(constants, [view.clean for view in chosen])
+        for view, features, clean_features in zip(chosen, made, wanted, strict=True):
+            view.features, view.clean_features = features, clean_features
+            view.painting_grams = constants["grams"][view.task.name]
+
+    def _features(self, constants: dict, images: list[jax.Array]) -> list[dict[str, jax.Array]]:
+        features = self.vgg.apply({"params": constants["vgg"]}, jnp.concatenate(images))
+        ends = np.cumsum([len(x) for x in images])[:-1]
+        split = {layer: jnp.split(x, ends) for layer, x in features.items()}
+        return [{layer: split[layer][i] for layer in split} for i in range(len(images))]
+
+    def _add_critic(self, views: list[Rows], params: dict) -> dict[str, jax.Array]:
+        """Judges all adversarial rows at once; returns the discriminator's own loss (LSGAN)."""
+        chosen = [view for view in views if "adversarial" in view.task.loss]
+        if not chosen:
+            return {}
+        fake = jnp.concatenate([view.output for view in chosen])
+        real = jnp.concatenate([view.target for view in chosen])
+        c = jnp.concatenate(
+            [jnp.tile(view.task.vector[None], (len(view.output), 1)) for view in chosen]
+        )
+
+        def judge(critic, images):
+            return self.critic.apply({"params": critic}, images, c)
+
+        verdict = judge(jax.lax.stop_gradient(params["critic"]), fake)
+        ends = np.cumsum([len(view.output) for view in chosen])[:-1]
+        for view, part in zip(chosen, jnp.split(verdict, ends), strict=True):
+            view.critic = part
+        on_real = judge(params["critic"], real)
+        on_fake = judge(params["critic"], jax.lax.stop_gradient(fake))
+        return {"critic/loss": jnp.mean((on_real - 1) ** 2) + jnp.mean(on_fake**2)}

@@ -1,0 +1,81 @@
+"""From the config's task tables to tasks."""
+
+from ml_collections import ConfigDict
+
+from taskfusion_jax.errors import UserError, did_you_mean
+from taskfusion_jax.tasks import losses
+from taskfusion_jax.tasks.base import Task
+from taskfusion_jax.tasks.combined import Combined
+from taskfusion_jax.tasks.completion import Completion
+from taskfusion_jax.tasks.reconstruction import Reconstruction
+from taskfusion_jax.tasks.restoration import Restoration
+from taskfusion_jax.tasks.segmentation import Segmentation
+from taskfusion_jax.tasks.style import Style
+
+KINDS = {
+    "reconstruction": Reconstruction,
+    "completion": Completion,
+    "restoration": Restoration,
+    "segmentation": Segmentation,
+    "style": Style,
+}
+
+
+def build_tasks(config: ConfigDict) -> dict[str, Task]:
+    """Builds every task of `config.tasks` (by slot) and then of `config.combined` (by name).
+
+    Raises:
+      UserError: an unknown kind, part or loss term, a slot used twice or out of range.
+    """
+    single = [_single(name, options, config.slots) for name, options in config.tasks.items()]
+    single.sort(key=lambda task: task.active)
+    tasks = {task.name: task for task in single}
+    _check_slots(single, config.slots)
+    for name, options in config.combined.items():
+        tasks[name] = _combined(name, options, tasks, config.slots)
+    return tasks
+
+
+def _single(name: str, options: ConfigDict, slots: int) -> Task:
+    options = options.to_dict()
+    kind, slot = options.pop("kind"), options.pop("slot")
+    if kind not in KINDS:
+        raise UserError(f"config.tasks.{name}.kind: no kind '{kind}'{did_you_mean(kind, KINDS)}")
+    _check_terms(f"config.tasks.{name}.loss", options["loss"])
+    active = () if slot == 0 else (slot,)
+    try:
+        return KINDS[kind](name=name, active=active, slots=slots, **options)
+    except TypeError as error:
+        raise UserError(f"config.tasks.{name}: {str(error).split(') ')[-1]}") from error
+
+
+def _combined(name: str, options: ConfigDict, tasks: dict[str, Task], slots: int) -> Task:
+    field = f"config.combined.{name}"
+    for part in name.split("+"):
+        if part not in tasks:
+            raise UserError(f"{field}: no task '{part}'{did_you_mean(part, tasks)}")
+    if options.by not in ("sequential", "mask"):
+        raise UserError(f"{field}.by: '{options.by}' is neither 'sequential' nor 'mask'")
+    _check_terms(f"{field}.loss", options.loss)
+    parts = tuple(tasks[part] for part in name.split("+"))
+    active = tuple(slot for part in parts for slot in part.active)
+    return Combined(name, active, slots, options.loss.to_dict(), parts, options.by)
+
+
+def _check_terms(field: str, terms: dict[str, float]) -> None:
+    for term in terms:
+        if term not in losses.TERMS:
+            raise UserError(f"{field}: no loss term '{term}'{did_you_mean(term, losses.TERMS)}")
+
+
+def _check_slots(tasks: list[Task], slots: int) -> None:
+    """Slot 0 is the zero vector (paper 004: tasks 1-5 use slots 1-5 of a 6-wide vector)."""
+    seen = {}
+    for task in tasks:
+        for slot in task.active:
+            field = f"config.tasks.{task.name}.slot"
+            if not 0 < slot < slots:
+                raise UserError(f"{field}={slot} is outside 1..{slots - 1}; widen config.slots")
+            if slot in seen:
+                raise UserError(f"{field}={slot} is taken by '{seen[slot]}'; choose a free slot")
+            seen[slot] = task.name

@@ -1,0 +1,38 @@
+"""Segmentation as an image: objects cut out, the rest filled with one colour (paper 004, task 3)."""
+
+import dataclasses
+from typing import ClassVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from taskfusion_jax.tasks.base import Stylise, Task
+
+VOID = 255
+
+
+@dataclasses.dataclass(frozen=True)
+class Segmentation(Task):
+    """Keeps the objects of an image.
+
+    Attributes:
+      fill: colour of all that is no object, RGB in [0, 1]; gray, as black objects exist.
+    """
+
+    fill: tuple[float, float, float]
+
+    needs_mask: ClassVar[bool] = True
+
+    @property
+    def cuts(self) -> bool:
+        return True
+
+    def target(self, clean: jax.Array, mask: jax.Array, stylise: Stylise) -> jax.Array:
+        """[B, H, W, 3]; void pixels keep the image's colour and are ignored by every loss."""
+        fill = np.array(self.fill, np.float32).reshape(1, 1, 1, 3)
+        return jnp.where((mask == 0)[..., None], fill, clean)
+
+    def uncut(self, clean: jax.Array, mask: jax.Array, stylise: Stylise) -> jax.Array:
+        """[B, H, W, 3], the image itself."""
+        return clean

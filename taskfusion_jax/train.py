@@ -1,0 +1,179 @@
+"""The training loop. `run(config, workdir)` does everything that the command `main` does."""
+
+import math
+import time
+from pathlib import Path
+
+import jax
+from ml_collections import ConfigDict
+from rich.console import Console
+
+from taskfusion_jax.data.pipeline import check_masks, train_batches
+from taskfusion_jax.engine import mesh as meshes
+from taskfusion_jax.engine.checkpoint import Checkpoints
+from taskfusion_jax.engine.progress import Bar
+from taskfusion_jax.engine.signals import StopRequest
+from taskfusion_jax.engine.state import State
+from taskfusion_jax.engine.writers import MetricWriter
+from taskfusion_jax.errors import UserError
+from taskfusion_jax.evaluate import Evaluator, evaluate_stage
+from taskfusion_jax.experiment import Experiment
+from taskfusion_jax.report.render import show_results, write_results
+from taskfusion_jax.stages import Stage, turns
+from taskfusion_jax.workdir import Workdir
+
+
+class Stopped(Exception):
+    """A signal asked the run to stop, and its state is saved."""
+
+
+def run(config: ConfigDict, workdir: str | Path) -> int:
+    """Trains the stages of `config` one after another, evaluating each, then writes the report.
+
+    A run that was stopped goes on from its newest checkpoint and ends as if it had not been.
+
+    Args:
+      config: see `configs/common.py`.
+      workdir: folder of the run, made if absent.
+
+    Returns:
+      0, or 128 + the signal that stopped the run.
+
+    Raises:
+      UserError: whatever is wrong with config, data, weights or folder.
+    """
+    console = Console()
+    with StopRequest() as stop:
+        try:
+            Trainer(Experiment(config), Workdir(Path(workdir)), console, stop).run()
+        except Stopped:
+            console.print(f"Stopped by {stop.signal.name}; the same command goes on from here.")
+            return 128 + stop.signal
+    return 0
+
+
+class Trainer:
+    """One run: its experiment, its folder, and what is open while it goes on."""
+
+    def __init__(
+        self, experiment: Experiment, folder: Workdir, console: Console, stop: StopRequest
+    ):
+        """Opens data and weights first, so that what is wrong with them leaves no folder behind."""
+        self.experiment, self.config = experiment, experiment.config
+        self.folder, self.console, self.stop = folder, console, stop
+        self.source = experiment.source("train")
+        for stage in experiment.stages:
+            check_masks(self.source, turns(stage, experiment.tasks))
+        self.evaluator = Evaluator(experiment)
+        self.constants = experiment.constants
+        folder.claim(self.config)
+        self.checkpoints = Checkpoints(folder.path, self.config.checkpoint.keep)
+        self.seconds = 0.0
+
+    def run(self) -> None:
+        """Restore; then for every stage: enter, train, evaluate; then report."""
+        state, current = self._restore()
+        step = int(state.step)
+        self.writer = MetricWriter(self.folder.path, step)
+        if step:
+            self.console.print(f"Going on from step {step} of {self.folder.path}.")
+        try:
+            for stage in self.experiment.stages[current.index :]:
+                if stage.index > current.index or not step:
+                    state = self.experiment.enter(state, stage)
+                state = self._train(state, stage)
+                self._evaluate(state, stage)
+        finally:
+            self.writer.close()
+            self.checkpoints.close()
+        write_results(self.experiment, self.folder)
+        show_results(self.folder, self.console)
+
+    def _restore(self) -> tuple[State, Stage]:
+        """The newest checkpoint and the stage it was saved in, or a fresh start."""
+        stages = self.experiment.stages
+        by_name = {stage.name: stage for stage in stages}
+        restored = self.checkpoints.restore(
+            lambda meta: self.experiment.abstract_state(by_name[meta["stage"]])
+        )
+        if restored is None:
+            return self.experiment.init_state(), stages[0]
+        state, data, meta = restored
+        if data["examples"] != len(self.source):
+            raise UserError(
+                f"{self.folder.path} was trained on {data['examples']} examples, but {self.source!r} "
+                f"has {len(self.source)} now: bring the data back, or give another --workdir"
+            )
+        self.seconds = meta["seconds"]
+        return state, by_name[meta["stage"]]
+
+    def _train(self, state: State, stage: Stage) -> State:
+        """For every step: next batch, step, log, save."""
+        step, options = int(state.step), self.config
+        if step >= stage.last:
+            return state
+        tasks = turns(stage, self.experiment.tasks)
+        groups = self.experiment.groups
+        batches = train_batches(
+            self.source,
+            tasks,
+            options.data,
+            groups=groups,
+            seed=options.seed + 1000 * stage.index,
+            start=step - stage.first,
+            process=jax.process_index(),
+            processes=jax.process_count(),
+        )
+        update = self.experiment.train_step(stage, state.params)
+        total, began, spent = stage.last - stage.first, time.monotonic(), self.seconds
+        loss = math.nan
+        with Bar(self.console, stage.name, step - stage.first, total, groups * len(tasks)) as bar:
+            while step < stage.last:
+                batch = meshes.to_devices(self.experiment.mesh, next(batches))
+                state, metrics = update(state, self.constants, batch)
+                step += 1
+                saving = step % options.checkpoint.every == 0 or step == stage.last or self.stop
+                if step % options.log_every == 0 or saving:
+                    values = self._checked(jax.device_get(metrics), step)
+                    loss = values["loss"]
+                    if step % options.log_every == 0:
+                        self.writer.write(step, stage.name, values)
+                bar.update(step - stage.first, loss)
+                self.seconds = spent + time.monotonic() - began
+                if saving:
+                    self._save(state, stage)
+                if self.stop and step < stage.last:
+                    raise Stopped
+        return state
+
+    def _checked(self, metrics: dict, step: int) -> dict[str, float]:
+        """The metrics as floats. Raises UserError if one is not finite."""
+        values = {name: float(value) for name, value in sorted(metrics.items())}
+        wrong = [f"{name}={value}" for name, value in values.items() if not math.isfinite(value)]
+        if wrong:
+            self.checkpoints.wait()
+            raise UserError(
+                f"training broke down: {', '.join(wrong)} at step {step}; the newest good checkpoint "
+                f"is step {self.checkpoints.latest}; lower config.stages.*.lr or these losses' "
+                "weights in config.tasks and start with another --workdir"
+            )
+        return values
+
+    def _save(self, state: State, stage: Stage) -> None:
+        data = {"batches": int(state.step) - stage.first, "examples": len(self.source)}
+        self.checkpoints.save(state, data, {"stage": stage.name, "seconds": self.seconds})
+        if self.stop or int(state.step) == stage.last:
+            self.checkpoints.wait()
+
+    def _evaluate(self, state: State, stage: Stage) -> None:
+        """Measures the stage unless that is done; a stop between two tasks loses nothing."""
+
+        def check_stop():
+            if self.stop:
+                raise Stopped
+
+        if self.folder.evaluation(stage.name) is None:
+            check_stop()
+            evaluate_stage(
+                self.evaluator, state, stage, self.folder, self.console, self.seconds, check_stop
+            )

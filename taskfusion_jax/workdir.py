@@ -1,0 +1,91 @@
+"""The folder of a run: what lies where, and whether it belongs to this config."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ml_collections import ConfigDict
+
+from taskfusion_jax.engine.files import read_json, write_json
+from taskfusion_jax.errors import UserError
+
+_MAY_CHANGE = (
+    "evaluate.", "checkpoint.", "log_every", "data.workers", "data.threads", "data.prefetch",
+)  # fmt: skip
+"""Fields that change nothing about what is learnt, so a run may go on with other values."""
+
+
+class Workdir:
+    """Paths of `config.json`, `checkpoints/`, `metrics.jsonl`, `evaluations/`, `results.json`,
+    `figures/` and `report.html` below one folder."""
+
+    def __init__(self, path: Path):
+        """path: need not exist yet."""
+        self.path = path
+        self.results = path / "results.json"
+        self.figures = path / "figures"
+        self._config = path / "config.json"
+        self._evaluations = path / "evaluations"
+
+    def claim(self, config: ConfigDict) -> None:
+        """Makes the folder and writes `config.json`, or checks that it holds the same config.
+
+        Raises:
+          UserError: the folder belongs to a run with another config, or cannot be made.
+        """
+        ours = json.loads(config.to_json())
+        if self._config.exists():
+            before, now = _flat(read_json(self._config)), _flat(ours)
+            changed = [
+                f"config.{name}: {before.get(name)} -> {now.get(name)}"
+                for name in sorted(before.keys() | now.keys())
+                if before.get(name) != now.get(name) and not name.startswith(_MAY_CHANGE)
+            ]
+            if changed:
+                more = f" and {len(changed) - 4} more" if len(changed) > 4 else ""
+                raise UserError(
+                    f"{self.path} holds a run with another config ({'; '.join(changed[:4])}{more}); "
+                    "to go on with it give its own config, to start anew give another --workdir"
+                )
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            write_json(self._config, ours)
+        except OSError as error:
+            raise UserError(f"--workdir={self.path} cannot be written: {error}") from error
+
+    def config(self) -> ConfigDict:
+        """The config of the run. Raises UserError where there is none."""
+        if not self._config.exists():
+            raise UserError(f"--workdir={self.path}: no run here (no config.json)")
+        return ConfigDict(_tuples(read_json(self._config)))
+
+    def save_evaluation(self, stage: str, values: dict, pictures: dict[str, np.ndarray]) -> None:
+        """Keeps what was measured after a stage; its `.json` appears last and marks it whole."""
+        self._evaluations.mkdir(exist_ok=True)
+        with (self._evaluations / f".{stage}.npz.partial").open("wb") as file:
+            np.savez_compressed(file, **pictures)
+        Path(file.name).replace(self._evaluations / f"{stage}.npz")
+        write_json(self._evaluations / f"{stage}.json", values)
+
+    def evaluation(self, stage: str) -> tuple[dict, dict[str, np.ndarray]] | None:
+        """(values, pictures) as saved after the stage, or None."""
+        path = self._evaluations / f"{stage}.json"
+        if not path.exists():
+            return None
+        with np.load(self._evaluations / f"{stage}.npz", allow_pickle=False) as pictures:
+            return read_json(path), dict(pictures)
+
+
+def _flat(tree: Any, prefix: str = "") -> dict[str, Any]:
+    if not isinstance(tree, dict):
+        return {prefix: tree}
+    items = (_flat(v, f"{prefix}.{k}" if prefix else k) for k, v in tree.items())
+    return {k: v for item in items for k, v in item.items()}
+
+
+def _tuples(tree: Any) -> Any:
+    """JSON knows no tuples; configs hold nothing else."""
+    if isinstance(tree, dict):
+        return {k: _tuples(v) for k, v in tree.items()}
+    return tuple(map(_tuples, tree)) if isinstance(tree, list) else tree

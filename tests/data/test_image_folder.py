@@ -1,0 +1,89 @@
+"""Any folder of images: which files, which split, which errors."""
+
+import pickle
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from taskfusion_jax.data.image_folder import ImageFolder
+from taskfusion_jax.errors import UserError
+
+
+def write(root, *names):
+    for i, name in enumerate(names):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.full((3, 4, 3), i, np.uint8)).save(root / name)
+
+
+def values(source):
+    """Returns the number that `write` gave each image of the source."""
+    return [int(source[i]["image"][0, 0, 0]) for i in range(len(source))]
+
+
+def fails(call, *words):
+    with pytest.raises(UserError) as caught:
+        call()
+    message = str(caught.value)
+    assert "\n" not in message
+    for word in words:
+        assert str(word) in message, message
+
+
+def test_recursive_sorted_and_without_other_files(tmp_path):
+    write(tmp_path, "b/2.png", "a.PNG", "b/1.png", ".hidden.png", ".cache/x.png")
+    (tmp_path / "notes.txt").write_text("no image")
+    source = ImageFolder(dir=str(tmp_path), split="train", test_fraction=0.0)
+    assert values(source) == [1, 2, 0]
+    assert not source.has_masks
+    assert set(source[0]) == {"image"}
+
+
+def test_split_by_name_is_disjoint_and_complete(tmp_path):
+    write(tmp_path, *(f"{i:03d}.png" for i in range(200)))
+    train = values(ImageFolder(str(tmp_path), "train", 0.25))
+    test = values(ImageFolder(str(tmp_path), "test", 0.25))
+    assert sorted(train + test) == list(range(200))
+    assert 30 <= len(test) <= 70  # 50 expected, standard deviation 6
+
+
+def test_split_of_a_file_does_not_depend_on_the_others(tmp_path):
+    write(tmp_path / "one", *(f"{i}.png" for i in range(20)))
+    write(tmp_path / "two", *(f"{i}.png" for i in range(40)))
+    one = set(values(ImageFolder(str(tmp_path / "one"), "test", 0.5)))
+    two = set(values(ImageFolder(str(tmp_path / "two"), "test", 0.5)))
+    assert one == {i for i in two if i < 20}
+
+
+@pytest.mark.parametrize("other", ["test", "val"])
+def test_split_folders_are_used(tmp_path, other):
+    write(tmp_path, "train/x/a.png", f"{other}/b.png", "stray.png")
+    assert values(ImageFolder(str(tmp_path), "train", 0.5)) == [0]
+    assert values(ImageFolder(str(tmp_path), "test", 0.5)) == [1]
+
+
+def test_all_three_split_folders(tmp_path):
+    write(tmp_path, "train/a.png", "test/b.png", "val/c.png")
+    assert [values(ImageFolder(str(tmp_path), s, 0.5)) for s in ("train", "test", "val")] == [
+        *([0], [1], [2])
+    ]
+
+
+def test_repr_is_stable_and_pickle_keeps_it(tmp_path):
+    write(tmp_path, "a.png")
+    source = ImageFolder(str(tmp_path), "train", 0.0)
+    expected = f"ImageFolder(dir={str(tmp_path)!r}, split='train', test_fraction=0.0, length=1)"
+    assert repr(source) == expected
+    assert repr(pickle.loads(pickle.dumps(source))) == expected
+
+
+def test_errors(tmp_path):
+    fails(lambda: ImageFolder(str(tmp_path / "x"), "train", 0.1), "x is not a folder", ".dir")
+    fails(lambda: ImageFolder(str(tmp_path), "train", 0.1), tmp_path, "no images", ".dir")
+    write(tmp_path, "a.png")
+    fails(lambda: ImageFolder(str(tmp_path), "tets", 0.1), "'tets'", "did you mean 'test'?")
+    fails(lambda: ImageFolder(str(tmp_path), "test", 0.0), "no images", "test_fraction")
+    fails(lambda: ImageFolder(str(tmp_path), "test", 1.5), "test_fraction=1.5", "0..1")
+    (tmp_path / "a.png").write_bytes(b"junk")
+    source = ImageFolder(str(tmp_path), "train", 0.0)
+    fails(lambda: source[0], tmp_path / "a.png", "not an image")
