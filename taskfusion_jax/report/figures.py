@@ -6,8 +6,7 @@ where an image has another shape or the lists of one row differ in length.
 """
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import lru_cache
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import matplotlib
@@ -15,19 +14,27 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import EngFormatter, MaxNLocator
-from PIL import Image, ImageDraw, ImageFont
 
 from taskfusion_jax.report import table
+from taskfusion_jax.report.sheet import (
+    ACCENT,
+    CELL,
+    GAP,
+    INK,
+    LABEL,
+    MUTED,
+    NAME,
+    NOTE,
+    RULE,
+    WIDE_GAP,
+    Sheet,
+)
 
-CELL = 160  # width of every image on a sheet, in pixels
-PER_LINE = 9  # images on one line before the examples of a task go on to the next
-GAP, WIDE_GAP, MARGIN = 6, 24, 28
-TITLE, NAME, LABEL, NOTE = 28, 22, 19, 17  # letter sizes, in pixels
-INK, MUTED, RULE, ACCENT = "#1b1f24", "#6b7280", "#e5e7eb", "#0072b2"
+PER_LINE = 10  # images on one line before the examples of a task go on to the next
 GIVEN = ("input", "target", "painting", "content")  # every other column comes from the network
 
 # Okabe and Ito's colours without yellow, which is lost on white; dashes tell further lines apart.
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#1b1f24")
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 DASHES = ("-", "--", ":", "-.")
 LOOK = {
     "font.family": "DejaVu Sans",
@@ -37,8 +44,6 @@ LOOK = {
     "axes.edgecolor": "#9ca3af",
     "xtick.color": MUTED,
     "ytick.color": MUTED,
-    "axes.formatter.useoffset": False,
-    "axes.formatter.limits": (-3, 5),
 }
 SMOOTHED_FROM = 60  # points from which a curve is drawn as a running mean over the raw values
 
@@ -51,7 +56,7 @@ def task_grid(
     `rows` holds `(task name, {column name: N images})`; columns without images are left out,
     so a task without a target may show its painting instead.
     """
-    sheet = _Sheet(title, [name for name, _ in rows])
+    sheet = Sheet(title, [name for name, _ in rows])
     header = None
     for name, images in rows:
         columns = {column: list(shown) for column, shown in images.items() if len(shown)}
@@ -82,7 +87,7 @@ def strength_sweep(
     `rows` holds `(task name, S strengths, S images, S distances)`; a distance is measured to
     the output at full strength, shown as a number and a bar relative to the row's largest.
     """
-    sheet = _Sheet(title, [*(name for name, *_ in rows), "strength"])
+    sheet = Sheet(title, [*(name for name, *_ in rows), "strength"])
     header = None
     for name, strengths, images, distances in rows:
         if (labels := [f"{strength:g}" for strength in strengths]) != header:
@@ -110,7 +115,7 @@ def pair_sweep(
     """Draws two tasks at S x S strengths: `images[i][j]` has `names[0]` at `strengths[i]`
     (downwards) and `names[1]` at `strengths[j]` (to the right)."""
     down, right = (name.replace("+", " + ") for name in names)
-    sheet = _Sheet(title, [f"{down}  ↓", *(f"{strength:g}" for strength in strengths)])
+    sheet = Sheet(title, [f"{down}  ↓", *(f"{strength:g}" for strength in strengths)])
     sheet.text(sheet.left, sheet.y, f"{right}  →", NAME, INK)
     sheet.y += 36
     sheet.text(sheet.left - WIDE_GAP, sheet.y, f"{down}  ↓", NAME, INK, "ra")
@@ -138,11 +143,12 @@ def curves(path: str | Path, records: Iterable[Mapping]) -> None:
     panels = _panels(records)
     if not panels:
         raise ValueError("the records hold no numbers to draw")
-    lines = sorted({line for panel in panels.values() for line, _ in panel if line})
-    styles = {"": (INK, "-")} | {
+    lines = sorted({line for panel in panels.values() for line, _ in panel} - {""})
+    styles = {
         line: (COLOURS[i % len(COLOURS)], DASHES[i // len(COLOURS) % len(DASHES)])
         for i, line in enumerate(lines)
     }
+    styles[""] = INK, "-"
     columns = min(3, len(panels))
     height = math.ceil(len(panels) / columns) * 2.5
     with matplotlib.rc_context(LOOK):
@@ -153,77 +159,21 @@ def curves(path: str | Path, records: Iterable[Mapping]) -> None:
         for axis in list(axes)[len(panels) :]:
             axis.remove()
         if lines:
-            handles = [Line2D([], [], color=styles[k][0], ls=styles[k][1], label=k) for k in lines]
+            handles = [
+                Line2D([], [], color=colour, ls=dash, label=line or "all")
+                for line, (colour, dash) in styles.items()
+            ]
             figure.legend(handles=handles, loc="outside upper left", ncols=6, frameon=False)
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         figure.savefig(path, facecolor="white")
 
 
-class _Sheet:
-    """A white sheet that grows with what is put on it; `y` is where the next line begins."""
-
-    def __init__(self, title: str, names: Iterable[str]):
-        self.drawn: list[Callable[[Image.Image, ImageDraw.ImageDraw], None]] = []
-        self.width = self.height = 0
-        self.y = MARGIN
-        widths = [_font(NAME).getlength(part) for name in names for part in _lines(name)]
-        self.left = MARGIN + math.ceil(max(widths, default=0)) + WIDE_GAP
-        if title:
-            self.text(MARGIN, self.y, title, TITLE, INK)
-            self.y += 52
-
-    def text(self, x, y, text, size, colour, anchor="la") -> None:
-        font = _font(size)
-        _, _, right, bottom = font.getbbox(text, anchor=anchor)
-        self._grow(x + right, y + bottom)
-        self.drawn.append(lambda _, pen: pen.text((x, y), text, colour, font, anchor))
-
-    def bar(self, x, y, width, colour) -> None:
-        self._grow(x + width, y + 4)
-        self.drawn.append(lambda _, pen: pen.rectangle((x, y, x + width - 1, y + 3), colour))
-
-    def image(self, x, y, image) -> int:
-        """Puts an image at (x, y) and returns its height in pixels."""
-        image = _pixels(image)
-        self._grow(x + image.width, y + image.height)
-        self.drawn.append(lambda canvas, _: canvas.paste(image, (x, y)))
-        return image.height
-
-    def name(self, name: str) -> None:
-        """Writes the name of a task in the left margin, beside the line that begins at `y`."""
-        for i, part in enumerate(_lines(name)):
-            self.text(self.left - WIDE_GAP, self.y + 2 + 28 * i, part, NAME, INK, "ra")
-
-    def labels(self, labels: Sequence[str], colour: str) -> None:
-        """Writes one label above each image of the line that follows."""
-        for x, label in self.across(labels):
-            self.text(x + CELL // 2, self.y, label, LABEL, colour, "ma")
-        self.y += 30
-
-    def across(self, things: Sequence, left: int | None = None):
-        """Yields (x, thing) from left to right, one image width apart."""
-        left = self.left if left is None else left
-        return [(left + i * (CELL + GAP), thing) for i, thing in enumerate(things)]
-
-    def save(self, path: str | Path) -> None:
-        size = math.ceil(self.width) + MARGIN, math.ceil(self.height) + MARGIN
-        canvas = Image.new("RGB", size, "white")
-        pen = ImageDraw.Draw(canvas)
-        for draw in self.drawn:
-            draw(canvas, pen)
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
-        canvas.save(path, optimize=True)
-
-    def _grow(self, right, bottom) -> None:
-        self.width, self.height = max(self.width, right), max(self.height, bottom)
-
-
-def _example_starts(sheet: _Sheet, examples: Sequence[Sequence]) -> list[int]:
+def _example_starts(sheet: Sheet, examples: Sequence[Sequence]) -> list[int]:
     width = len(examples[0]) * (CELL + GAP) - GAP + WIDE_GAP if examples else 0
     return [sheet.left + i * width for i in range(len(examples))]
 
 
-def _column_names(sheet: _Sheet, examples: Sequence[Sequence[str]]) -> None:
+def _column_names(sheet: Sheet, examples: Sequence[Sequence[str]]) -> None:
     for left, columns in zip(_example_starts(sheet, examples), examples, strict=True):
         for x, column in sheet.across(columns, left):
             colour = MUTED if column in GIVEN else INK
@@ -231,7 +181,7 @@ def _column_names(sheet: _Sheet, examples: Sequence[Sequence[str]]) -> None:
     sheet.y += 30
 
 
-def _image_line(sheet: _Sheet, examples: Sequence[Sequence]) -> None:
+def _image_line(sheet: Sheet, examples: Sequence[Sequence]) -> None:
     heights = [
         sheet.image(x, sheet.y, image)
         for left, images in zip(_example_starts(sheet, examples), examples, strict=True)
@@ -240,33 +190,12 @@ def _image_line(sheet: _Sheet, examples: Sequence[Sequence]) -> None:
     sheet.y += max(heights) + GAP
 
 
-def _distance(sheet: _Sheet, x: int, y: int, distance: float, largest: float) -> None:
+def _distance(sheet: Sheet, x: int, y: int, distance: float, largest: float) -> None:
     known = math.isfinite(distance)
     sheet.bar(x, y, CELL, RULE)
     if known and largest > 0 and distance > 0:
         sheet.bar(x, y, max(2, round(CELL * distance / largest)), ACCENT)
-    sheet.text(x + CELL // 2, y + 10, f"{distance:.3f}" if known else "–", NOTE, MUTED, "ma")
-
-
-def _lines(name: str) -> list[str]:
-    first, *others = name.split("+")
-    return [first, *(f"+ {other}" for other in others)]
-
-
-@lru_cache
-def _font(size: int) -> ImageFont.FreeTypeFont:
-    # The font that comes with matplotlib: the same letters on every machine.
-    return ImageFont.truetype(Path(matplotlib.get_data_path(), "fonts/ttf/DejaVuSans.ttf"), size)
-
-
-def _pixels(image) -> Image.Image:
-    image = np.asarray(image)
-    if image.ndim != 3 or image.shape[-1] != 3:
-        raise ValueError(f"an image must be [H, W, 3], got {list(image.shape)}")
-    if image.dtype != np.uint8:
-        image = np.rint(np.nan_to_num(image.astype(np.float32)).clip(0, 1) * 255).astype(np.uint8)
-    height = round(CELL * image.shape[0] / image.shape[1])
-    return Image.fromarray(image).resize((CELL, height), Image.Resampling.LANCZOS)
+    sheet.text(x + CELL // 2, y + 10, f"{distance:.3f}" if known else table.DASH, NOTE, MUTED, "ma")
 
 
 def _panels(records: Sequence[Mapping]) -> dict[str, dict[tuple[str, bool], list]]:
@@ -281,7 +210,8 @@ def _panels(records: Sequence[Mapping]) -> dict[str, dict[tuple[str, bool], list
             panel = panels.setdefault(quantity.removesuffix("_identity"), {})
             points = panel.setdefault((line, quantity.endswith("_identity")), [])
             points.append((record["step"], value))
-    return panels
+    # What belongs to no task, such as the speed, comes last.
+    return dict(sorted(panels.items(), key=lambda item: all(not line for line, _ in item[1])))
 
 
 def _stage_starts(records: Sequence[Mapping]) -> list[int]:
@@ -310,6 +240,7 @@ def _panel(axis, quantity: str, panel: Mapping, styles: Mapping, stage_starts: l
         axis.set_yscale("log")
     else:
         axis.yaxis.set_major_locator(MaxNLocator(4))
+        axis.yaxis.set_major_formatter("{x:g}")
     axis.xaxis.set_major_locator(MaxNLocator(5))
     axis.xaxis.set_major_formatter(EngFormatter(sep=""))
     axis.set_title(table.metric(quantity).heading, loc="left", fontsize=11)

@@ -13,7 +13,9 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-DASH = "–"
+from taskfusion_jax.metrics.image import MSE_FLOOR
+
+DASH = "\N{EN DASH}"
 BASELINE = "_identity"
 LEGEND = "In brackets: doing nothing on the same images. ↑ higher, ↓ lower is better."
 
@@ -42,22 +44,30 @@ class Metric:
             return DASH
         if math.isinf(value):
             return "∞" if value > 0 else "-∞"
-        return f"{value:.3g}" if self.digits is None else f"{value:.{self.digits}f}"
+        if self.digits is not None:
+            return f"{value:.{self.digits}f}"
+        if 0 < abs(value) < 1e-3:
+            return f"{value:.2e}".replace("e-0", "e-")
+        return f"{value:.3g}" if abs(value) < 1000 else f"{value:.0f}"
 
     def better(self, value: float, other: float) -> bool:
         """Whether `value` lies strictly on the better side of `other`."""
         return value > other if self.best else value < other
 
+    def can_beat(self, baseline: float) -> bool:
+        """Whether anything can: for reconstruction, doing nothing is already perfect."""
+        return self.best is not None and not math.isclose(baseline, self.best, abs_tol=1e-6)
+
 
 METRICS = {
-    "psnr": Metric("PSNR", "dB", math.inf, 2),
+    "psnr": Metric("PSNR", "dB", best=-10 * math.log10(MSE_FLOOR), digits=2),
     "ssim": Metric("SSIM", best=1, digits=3),
     "mse": Metric("MSE", best=0, digits=4),
     "iou": Metric("IoU", best=1, digits=3),
     "iou_image": Metric("IoU per image", best=1, digits=3),
     "style_loss": Metric("style loss", best=0),
     "content_loss": Metric("content loss", best=0),
-    "frechet": Metric("Fréchet distance", best=0, digits=1),
+    "frechet": Metric("Fréchet distance", best=0),
     "loss": Metric("loss", best=0),
 }
 
@@ -98,8 +108,9 @@ class Grid:
 def grids(results: Mapping) -> list[Grid]:
     """Returns the tables of single tasks and of combined tasks, whichever have numbers.
 
-    Single tasks: a row per task, a column per metric. Combined tasks: a row per task and
-    metric, a column per method, the best method of each row marked.
+    Single tasks: a row per task, a column per metric; tasks measured by other metrics get a
+    table of their own, without a title. Combined tasks: a row per task and metric, a column
+    per method, the best method of each row marked.
     """
     values = results.get("metrics") or {}
     places: dict[tuple[str, str, str], str] = {}  # (task, method, metric) -> key
@@ -107,10 +118,9 @@ def grids(results: Mapping) -> list[Grid]:
         places[_place(key.removesuffix(BASELINE))] = key.removesuffix(BASELINE)
     single = {place: key for place, key in places.items() if not place[1]}
     combined = {place: key for place, key in places.items() if place[1]}
-    return [
-        *([_single_grid(single, values)] if single else []),
-        *([_combined_grid(combined, values)] if combined else []),
-    ]
+    shown = [_single_grid(tasks, single, values) for tasks in _families(single)]
+    shown[:1] = [replace(grid, title="Single tasks") for grid in shown[:1]]
+    return [*shown, *([_combined_grid(combined, values)] if combined else [])]
 
 
 def results_table(results: Mapping) -> Group:
@@ -122,8 +132,7 @@ def results_table(results: Mapping) -> Group:
     shown = grids(results)
     if not shown:
         return Group(Text("No metrics yet.", style="dim"))
-    legend = LEGEND + " * best method." * _any_best(shown)
-    return Group(*map(_rich_table, shown), Text(legend, style="dim"))
+    return Group(*map(_rich_table, shown), Text(legend(results, "*"), style="dim"))
 
 
 def to_markdown(results: Mapping) -> str:
@@ -131,8 +140,7 @@ def to_markdown(results: Mapping) -> str:
     shown = grids(results)
     if not shown:
         return "No metrics yet.\n"
-    legend = LEGEND + " Bold: best method." * _any_best(shown)
-    return "\n\n".join([*map(_markdown_table, shown), legend]) + "\n"
+    return "\n\n".join([*map(_markdown_table, shown), legend(results, "Bold")]) + "\n"
 
 
 def _place(key: str) -> tuple[str, str, str]:
@@ -143,14 +151,30 @@ def _place(key: str) -> tuple[str, str, str]:
     return task, "/".join(method), name
 
 
-def _single_grid(places: Mapping, values: Mapping) -> Grid:
-    tasks = dict.fromkeys(task for task, _, _ in places)
-    names = _in_order(name for _, _, name in places)
+def _families(places: Iterable[tuple[str, str, str]]) -> list[list[str]]:
+    """Groups tasks so that the metrics of one include those of the other: few empty cells."""
+    metrics: dict[str, set[str]] = {}
+    for task, _, name in places:
+        metrics.setdefault(task, set()).add(name)
+    families: list[list[str]] = []
+    for task, names in metrics.items():
+        for family in families:
+            columns = set().union(*(metrics[other] for other in family))
+            if names <= columns or names >= columns:
+                family.append(task)
+                break
+        else:
+            families.append([task])
+    return families
+
+
+def _single_grid(tasks: Sequence[str], places: Mapping, values: Mapping) -> Grid:
+    names = _in_order(name for task, _, name in places if task in tasks)
     rows = [
         ((task or "all",), [_cell(values, places.get((task, "", name)), name) for name in names])
         for task in tasks
     ]
-    return Grid("Single tasks", ("task",), tuple(metric(name).heading for name in names), rows)
+    return Grid("", ("task",), tuple(metric(name).heading for name in names), rows)
 
 
 def _combined_grid(places: Mapping, values: Mapping) -> Grid:
@@ -172,8 +196,7 @@ def _cell(values: Mapping, key: str | None, name: str) -> Cell:
     if value is None and baseline is None:
         return Cell()
     verdict = ""
-    # Where doing nothing is already perfect, as for reconstruction, no output can beat it.
-    if shown.best is not None and _known(value) and _known(baseline) and baseline != shown.best:
+    if _known(value) and _known(baseline) and shown.can_beat(baseline):
         better, worse = shown.better(value, baseline), shown.better(baseline, value)
         verdict = "better" if better else "worse" if worse else ""
     return Cell(shown.format(value), "" if baseline is None else shown.format(baseline), verdict)
@@ -198,16 +221,30 @@ def _known(value: float | None) -> bool:
     return value is not None and not math.isnan(value)
 
 
-def _any_best(shown: Sequence[Grid]) -> bool:
-    return any(cell.best for grid in shown for _, cells in grid.rows for cell in cells)
+def legend(results: Mapping, best: str) -> str:
+    """Returns how to read the tables, given how the best method is marked, e.g. "Bold"."""
+    shown = grids(results)
+    marked = any(cell.best for grid in shown for _, cells in grid.rows for cell in cells)
+    features = results.get("frechet")
+    return "".join(
+        (
+            LEGEND,
+            f" {best}: the best method." if marked else "",
+            f" Fréchet distance between features: {features}." if features else "",
+        )
+    )
 
 
 def _rich_table(grid: Grid) -> Table:
-    table = Table(title=grid.title, title_justify="left", title_style="bold", box=SIMPLE_HEAD)
+    table = Table(title=grid.title or None, title_justify="left", title_style="bold")
+    table.box, table.pad_edge = SIMPLE_HEAD, False
     for name in grid.names:
-        table.add_column(name, overflow="fold")
-    for heading in grid.headings:
-        table.add_column(Text(heading), justify="right")
+        table.add_column(name, no_wrap=name == "task")
+    for i, heading in enumerate(grid.headings):
+        cells = [_rich_cell(cells[i]) for _, cells in grid.rows]
+        # Text may wrap on a narrow terminal, but a number is never cut.
+        widest = max(len(word) for text in (heading, *cells) for word in str(text).split())
+        table.add_column(Text(heading), justify="right", min_width=widest)
     for names, cells in grid.rows:
         table.add_row(*map(Text, names), *map(_rich_cell, cells))
     return table
@@ -215,10 +252,9 @@ def _rich_table(grid: Grid) -> Table:
 
 def _rich_cell(cell: Cell) -> Text:
     colour = {"better": "green", "worse": "red", "": ""}[cell.verdict]
-    text = Text(cell.text + "*" * cell.best, style=f"{colour} {'bold' * cell.best}".strip())
-    return (
-        text.append(f" ({cell.baseline})", style="not bold dim default") if cell.baseline else text
-    )
+    text = Text()
+    text.append(cell.text + "*" * cell.best, style=f"{colour} {'bold' * cell.best}".strip())
+    return text.append(f" ({cell.baseline})", style="dim") if cell.baseline else text
 
 
 def _markdown_table(grid: Grid) -> str:
@@ -228,7 +264,7 @@ def _markdown_table(grid: Grid) -> str:
         *([*names, *map(_markdown_cell, cells)] for names, cells in grid.rows),
     ]
     rows = ("| " + " | ".join(part.replace("|", "\\|") for part in line) + " |" for line in lines)
-    return "\n".join([f"### {grid.title}", "", *rows])
+    return "\n".join([*([f"### {grid.title}", ""] if grid.title else []), *rows])
 
 
 def _markdown_cell(cell: Cell) -> str:

@@ -26,6 +26,7 @@ class TinyPets(tfds.core.GeneratorBasedBuilder):
     """Three images; the first is gray, the mask of the last has another size."""
 
     VERSION = tfds.core.Version("1.0.0")
+    url_infos = None  # nothing to download
 
     def _info(self):
         image, mask = tfds.features.Image(), tfds.features.Image(shape=(None, None, 1))
@@ -105,6 +106,11 @@ def test_not_prepared_says_how(tmp_path):
     fails(lambda: Tfds(**PETS, data_dir=str(tmp_path)), "tiny_pets", "not prepared", command)
     command = f"`python -m taskfusion_jax.data.voc_sbd --data_dir={tmp_path}`"
     fails(lambda: Tfds(**PETS | {"name": "voc_sbd"}, data_dir=str(tmp_path)), command)
+
+
+def test_a_data_set_of_tfds_itself_that_is_not_prepared(tmp_path):
+    command = f"`tfds build oxford_iiit_pet --data_dir={tmp_path} --file_format=array_record`"
+    fails(lambda: Tfds(**PETS | {"name": "oxford_iiit_pet"}, data_dir=str(tmp_path)), command)
 
 
 def test_prepared_for_tensorflow_only(tmp_path, data_dir):

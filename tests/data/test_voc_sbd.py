@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from scipy.io import savemat
+from tensorflow_datasets.core.download import downloader
 from tensorflow_datasets.core.download.checksums import compute_url_info
 
 from taskfusion_jax.data import voc_sbd
@@ -119,6 +120,7 @@ def test_errors(manual_dir, tmp_path, monkeypatch, capsys):
     error("benchmark.tgz does not exist", voc_sbd.URL, manual=tmp_path)
     (manual_dir / voc_sbd.FILE).write_bytes(b"<html>moved</html>")
     error("not the published file", "--manual_dir", manual=manual_dir)
+    monkeypatch.setattr(downloader, "MAX_RETRIES", 0)
     closed = f"http://127.0.0.1:9/{voc_sbd.FILE}"
     monkeypatch.setattr(voc_sbd, "URL", closed)
     error("cannot be downloaded", closed, "--manual_dir")

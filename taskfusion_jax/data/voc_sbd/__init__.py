@@ -104,7 +104,9 @@ def prepare(data_dir: str, manual_dir: str = "") -> None:
     except (tfds.download.DownloadError, requests.RequestException) as error:
         raise UserError(f"{URL} cannot be downloaded ({error}): {by_hand}") from error
     except OSError as error:
-        raise UserError(f"{data_dir} cannot be written ({error}): change --data_dir") from error
+        raise UserError(
+            f"{data_dir} cannot be written ({error}): change --data_dir or make room"
+        ) from error
 
 
 def _unpack(archive: Path, folder: Path) -> Path:

@@ -26,6 +26,7 @@ def main(argv: list[str]) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     print(f"ready: config.data.tfds.name=voc_sbd config.data.tfds.data_dir={flags.data_dir}")
+    print(f"{flags.data_dir}/downloads is no longer needed")
     return 0
 
 

@@ -1,0 +1,151 @@
+"""`report.html`: one self-contained page that tells what a run learnt and how well."""
+
+import base64
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from PIL import Image
+
+from taskfusion_jax.engine.files import read_json, write_text
+from taskfusion_jax.errors import UserError
+from taskfusion_jax.report import table
+from taskfusion_jax.report.page import PAGE
+
+# How each figure is recognised by the beginning of its file's name, its title, and what to see.
+FIGURES = {
+    "tasks": (
+        "What each task does",
+        "One network made every output here, and its weights are the same in all rows. Only a "
+        "short task vector, one number per task, tells it what to do; with FiLM, that vector sets "
+        "a scale and a shift for each feature channel inside the network. Compare each output "
+        "with its target. A style has no target: the output should keep what the input shows "
+        "and take its colours and strokes from the painting.",
+    ),
+    "strengths": (
+        "A task at rising strength",
+        "The number above a column is what the task vector holds for the task: 0 asks for the "
+        "image as it is, 1 for the whole task. Only 0 and 1 were trained; everything between is "
+        "the network's own. Look for a smooth change without sudden jumps: the bar below each "
+        "image, its distance to the output at full strength, should shrink steadily.",
+    ),
+    "combined": (
+        "Two tasks at once",
+        "Here the task vector asks for two tasks together. M1 has trained single tasks only and "
+        "is asked for both at test time; M2 has trained on the sum of both tasks' losses; M3 has "
+        "been shown images to which both tasks were applied. Compare each with the target: does "
+        "it do both tasks, or only one, or something between?",
+    ),
+    "pair": (
+        "Two tasks, each at its own strength",
+        "One task grows stronger downwards, the other to the right. The top left corner asks for "
+        "the image as it is, the bottom right one for both tasks in full; the inside of the square "
+        "was never trained. Look for a gradual change along every row and every column.",
+    ),
+    "curves": (
+        "How training went",
+        "One panel per quantity, one colour per task. Faint lines are single measurements, strong "
+        "ones running means; a dotted line is the same quantity for the untouched input. A vertical "
+        "line marks the beginning of a stage. Steep axes are logarithmic.",
+    ),
+}
+OTHER = ("", "")
+CSS_PIXELS = 0.69  # shown size of a figure's pixel: sharp on dense screens, the same in all figures
+
+
+def write_report(workdir: str | Path) -> Path:
+    """Writes `workdir/report.html` from whatever the folder holds, and returns its path.
+
+    Reads `results.json`, `config.json` and `figures/*.png`; what is missing is named in the
+    report. The page needs no network and no other file, and appears whole or not at all.
+    Raises UserError if there is no such folder or a JSON file in it cannot be read.
+    """
+    workdir = Path(workdir)
+    if not workdir.is_dir():
+        raise UserError(f"{workdir} is no folder: nothing to report on")
+    results, config = _json(workdir / "results.json"), _json(workdir / "config.json")
+    figures = _figures(workdir / "figures")
+    grids = table.grids(results)
+    environment = jinja2.Environment(
+        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
+    )
+    page = environment.from_string(PAGE).render(
+        name=results.get("name") or config.get("name") or workdir.resolve().name,
+        results={
+            key: results.get(key) for key in ("command", "data", "hardware", "commit", "seed")
+        },
+        steps=results.get("steps"),
+        duration=duration(results.get("seconds")),
+        single=_tasks(results, combined=False),
+        combined=_tasks(results, combined=True),
+        grids=grids,
+        legend=table.legend(results, "Bold"),
+        figures=figures,
+        config=json.dumps(config, indent=2, ensure_ascii=False) if config else "",
+        absent=_absent(workdir, results, figures),
+    )
+    write_text(workdir / "report.html", page)
+    return workdir / "report.html"
+
+
+def duration(seconds: float | None) -> str:
+    """Returns `2 h 4 min`, `4 min 10 s` or `10 s`; "" for None."""
+    if seconds is None:
+        return ""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        return read_json(path) if path.exists() else {}
+    except ValueError as error:
+        raise UserError(f"{path} is no JSON file ({error}): remove it or mend it") from error
+
+
+def _tasks(results: Mapping, combined: bool) -> list[str]:
+    keys = [key.split("/")[0] for key in results.get("metrics") or {} if "/" in key]
+    return [task for task in dict.fromkeys(keys) if ("+" in task) == combined]
+
+
+def _figures(folder: Path) -> list[dict[str, Any]]:
+    """Every PNG file as the page needs it, in the order of FIGURES, unknown ones last."""
+    order = list(FIGURES)
+    kinds = {path: _kind(path) for path in sorted(folder.glob("*.png"))}
+    ranked = sorted(kinds, key=lambda path: order.index(k) if (k := kinds[path]) else len(order))
+    return [_figure(path, kinds[path]) for path in ranked]
+
+
+def _kind(path: Path) -> str:
+    return next((kind for kind in FIGURES if path.stem.startswith(kind)), "")
+
+
+def _figure(path: Path, kind: str) -> dict[str, Any]:
+    title, caption = FIGURES.get(kind, (path.stem.replace("_", " "), ""))
+    about = path.stem.removeprefix(kind).lstrip("_").replace("+", " + ") if kind else ""
+    with Image.open(path) as image:
+        width, height = image.size
+    return {
+        "kind": kind,
+        "title": f"{title}: {about}" if about else title,
+        "caption": caption,
+        "width": width,
+        "height": height,
+        "shown": round(width * CSS_PIXELS),
+        "data": base64.b64encode(path.read_bytes()).decode(),
+    }
+
+
+def _absent(workdir: Path, results: Mapping, figures: list[dict]) -> list[str]:
+    files = [name for name in ("results.json", "config.json") if not (workdir / name).exists()]
+    expected = (
+        set(FIGURES) if _tasks(results, combined=True) else set(FIGURES) - {"combined", "pair"}
+    )
+    kinds = {figure["kind"] for figure in figures}
+    titles = [FIGURES[kind][0] for kind in FIGURES if kind in expected - kinds]
+    return [*files, *(f"the figure “{title}”" for title in titles)]
