@@ -2,6 +2,8 @@
 
 from ml_collections import ConfigDict
 
+from taskfusion_jax.errors import did_you_mean
+
 
 def get_config() -> ConfigDict:
     """Paper 004's network and tasks; stages and data are left to the configs that use it."""
@@ -22,7 +24,7 @@ def get_config() -> ConfigDict:
     )
 
     gray, white = (0.5, 0.5, 0.5), (1.0, 1.0, 1.0)
-    perceptual = {"content": 1.0, "style": 1e3}
+    perceptual = {"content": 5e-3, "style": 2e-2}
     config.tasks = ConfigDict(
         {
             "reconstruction": {"kind": "reconstruction", "slot": 0, "loss": {"l2": 10.0}},
@@ -154,6 +156,14 @@ COMBINED = ("restoration+style_1", "restoration+segmentation", "segmentation+sty
 def rows(single: tuple[int, ...], combined: tuple[int, ...]) -> dict[str, int]:
     """Rows of the six tasks and the three combinations, in their order."""
     return dict(zip(SINGLE + COMBINED, single + combined, strict=True))
+
+
+def parse(arg: str, known: tuple[str, ...]) -> set[str]:
+    """Splits a config's argument at its commas. Raises ValueError for options not `known`."""
+    options = {word for word in arg.split(",") if word}
+    for word in options - set(known):
+        raise ValueError(f"no option '{word}' after the colon{did_you_mean(word, known)}")
+    return options
 
 
 def tiny(config: ConfigDict) -> ConfigDict:

@@ -38,8 +38,4 @@ def get_config(arg: str = ""):
     }
     config.evaluate.update({"images": 64, "batch": 16})
     config.checkpoint.every = 200
-    if arg == "tiny":
-        common.tiny(config)
-    elif arg:
-        raise ValueError(f"quickstart.py takes no argument but 'tiny', not '{arg}'")
-    return config
+    return common.tiny(config) if common.parse(arg, ("tiny",)) else config

@@ -95,9 +95,10 @@ def strength_sweep(
             sheet.text(sheet.left - WIDE_GAP, sheet.y, "strength", LABEL, MUTED, "ra")
             sheet.labels(labels, INK)
         sheet.name(name)
-        bottom = sheet.y + max(sheet.image(x, sheet.y, i) for x, i in sheet.across(images))
         largest = max((d for d in distances if math.isfinite(d)), default=0)
-        for (x, distance), _ in zip(sheet.across(distances), images, strict=True):
+        bottom = sheet.y
+        for (x, image), distance, _ in zip(sheet.across(images), distances, strengths, strict=True):
+            bottom = sheet.y + sheet.image(x, sheet.y, image)
             _distance(sheet, x, bottom + 8, distance, largest)
         sheet.y = bottom + 34 + WIDE_GAP
     note = "Below each image: distance to the output at full strength."
@@ -153,17 +154,14 @@ def curves(path: str | Path, records: Iterable[Mapping]) -> None:
     height = math.ceil(len(panels) / columns) * 2.5
     with matplotlib.rc_context(LOOK):
         figure = Figure(figsize=(3.9 * columns, height + 0.5), layout="constrained", dpi=140)
+        figure.get_layout_engine().set(w_pad=0.1, h_pad=0.08)
         axes = figure.subplots(math.ceil(len(panels) / columns), columns, squeeze=False).flat
         for axis, (quantity, panel) in zip(axes, panels.items(), strict=False):
             _panel(axis, quantity, panel, styles, _stage_starts(records))
         for axis in list(axes)[len(panels) :]:
             axis.remove()
         if lines:
-            handles = [
-                Line2D([], [], color=colour, ls=dash, label=line or "all")
-                for line, (colour, dash) in styles.items()
-            ]
-            figure.legend(handles=handles, loc="outside upper left", ncols=6, frameon=False)
+            _legend(figure, styles)
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         figure.savefig(path, facecolor="white")
 
@@ -212,6 +210,22 @@ def _panels(records: Sequence[Mapping]) -> dict[str, dict[tuple[str, bool], list
             points.append((record["step"], value))
     # What belongs to no task, such as the speed, comes last.
     return dict(sorted(panels.items(), key=lambda item: all(not line for line, _ in item[1])))
+
+
+def _legend(figure: Figure, styles: Mapping) -> None:
+    handles = [
+        Line2D([], [], color=colour, ls=dash, label=line or "all")
+        for line, (colour, dash) in styles.items()
+    ]
+    inches = 0.5 + 0.08 * max(map(len, styles))  # about the widest entry
+    figure.legend(
+        handles=handles,
+        loc="outside upper left",
+        ncols=max(1, int(figure.get_figwidth() / inches)),
+        handlelength=1.4,
+        columnspacing=1.4,
+        frameon=False,
+    )
 
 
 def _stage_starts(records: Sequence[Mapping]) -> list[int]:

@@ -47,11 +47,10 @@ FIGURES = {
     "curves": (
         "How training went",
         "One panel per quantity, one colour per task. Faint lines are single measurements, strong "
-        "ones running means; a dotted line is the same quantity for the untouched input. A vertical "
-        "line marks the beginning of a stage. Steep axes are logarithmic.",
+        "ones running means; a dotted line is the same quantity for the untouched input. An "
+        "upright line marks the beginning of a stage. Wide ranges have a logarithmic axis.",
     ),
 }
-OTHER = ("", "")
 CSS_PIXELS = 0.69  # shown size of a figure's pixel: sharp on dense screens, the same in all figures
 
 

@@ -27,6 +27,7 @@ h1, h2 { letter-spacing: -0.015em; overflow-wrap: anywhere; }
 h2 { font-size: 1.5rem; line-height: 1.25; font-weight: 600; }
 header p { margin-top: 1.2rem; font-size: 1.2rem; line-height: 1.55; }
 section { margin-top: clamp(2.5rem, 5vw, 4rem); }
+.whole { white-space: nowrap; }
 .soft, small { color: var(--soft); }
 .label { font: 600 0.8rem/1.4 var(--plain); letter-spacing: 0.07em; text-transform: uppercase;
   color: var(--soft); margin-bottom: 0.6rem; }
@@ -36,8 +37,9 @@ table { border-collapse: collapse; font: 0.92rem/1.4 var(--plain);
   font-variant-numeric: tabular-nums lining-nums; }
 caption { text-align: left; font-weight: 600; padding-bottom: 0.5rem; }
 th, td { padding: 0.42rem 0 0.42rem 1.8rem; text-align: right; white-space: nowrap; }
-th.name { text-align: left; font-weight: 400; padding: 0.42rem 0.6rem 0.42rem 0; }
-thead th, thead th.name { font-weight: 500; color: var(--soft); border-bottom: 1px solid var(--ink); }
+th.name { text-align: left; font-weight: 400; padding: 0.42rem 1rem 0.42rem 0; }
+thead th, thead th.name { font-weight: 500; color: var(--soft);
+  border-bottom: 1px solid var(--ink); }
 tbody tr + tr { border-top: 1px solid var(--line); }
 tbody tr.more, tbody tr.more th:first-child { border-top-color: transparent; }
 tbody tr:last-child { border-bottom: 1px solid var(--line); }
@@ -57,10 +59,11 @@ figcaption p { margin-top: 0.6rem; }
   border: 0; border-radius: 0; background: var(--sheet); cursor: zoom-out; }
 .zoom input:checked + .sheet img { width: auto; min-width: 100%; max-width: none; }
 
-pre { font: 0.84rem/1.55 var(--code); background: var(--panel); border-radius: 6px; margin: 1rem 0 0;
-  padding: 1rem 1.2rem; overflow-x: auto; white-space: pre-wrap; overflow-wrap: anywhere; }
+pre { font: 0.84rem/1.55 var(--code); background: var(--panel); border-radius: 6px;
+  margin: 1rem 0 0; padding: 1rem 1.2rem; white-space: pre-wrap; overflow-wrap: anywhere; }
 details { margin-top: 1.6rem; }
 summary { cursor: pointer; font: 500 0.95rem var(--plain); }
+@media (max-width: 40rem) { th.name { white-space: normal; } th, td { padding-left: 1rem; } }
 @media (prefers-reduced-motion: no-preference) { html { scroll-behavior: smooth; } }
 @media print {
   :root { --paper: #fff; --ink: #000; --soft: #555; --line: #ccc; --panel: #f4f4f4;
@@ -99,9 +102,10 @@ PAGE = (
 {{- "s" if combined | length > 1 }}: {{ list(combined) }}{% endif %}.
 Training took
 {%- if steps is not none %} {{ "{:,}".format(steps) }} steps{% endif %}
-{%- if duration %}{{ " and" if steps is not none }} {{ duration }}{% endif %}
+{%- if duration %}{{ " and" if steps is not none }}
+<span class="whole">{{ duration }}</span>{% endif %}
 {%- if results.hardware %} on {{ results.hardware }}{% endif %}.
-{% if results.data %}Measured on {{ results.data }}.{% endif %}
+{% if results.data %}Measured on {{ results.data }}. {% endif %}
 <span class="soft">
 {%- if results.seed is not none %}Seed {{ results.seed }}. {% endif %}
 {%- if results.commit %}Commit {{ results.commit[:12] }}.{% endif %}</span></p>
@@ -147,7 +151,8 @@ nothing, <span class="worse">orange</span> worse.</p>
 <figure>
 <figcaption><h2>{{ figure.title }}</h2>{% if figure.caption %}<p>{{ figure.caption }}</p>{% endif %}
 </figcaption>
-<label class="zoom" style="width: {{ figure.shown }}px" title="Click to enlarge or to go back">
+<label class="zoom" title="Click to enlarge or to go back"
+ style="width: {{ figure.shown }}px; aspect-ratio: {{ figure.width }} / {{ figure.height }}">
 <input type="checkbox" aria-label="Enlarge: {{ figure.title }}">
 <span class="sheet"><img alt="{{ figure.title }}" width="{{ figure.width }}"
  height="{{ figure.height }}" src="data:image/png;base64,{{ figure.data }}"></span>

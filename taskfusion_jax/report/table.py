@@ -237,7 +237,7 @@ def legend(results: Mapping, best: str) -> str:
 
 def _rich_table(grid: Grid) -> Table:
     table = Table(title=grid.title or None, title_justify="left", title_style="bold")
-    table.box, table.pad_edge = SIMPLE_HEAD, False
+    table.box, table.padding, table.pad_edge = SIMPLE_HEAD, (0, 0, 0, 1), False
     for name in grid.names:
         table.add_column(name, no_wrap=name == "task")
     for i, heading in enumerate(grid.headings):
