@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 from einops import rearrange
 
+from taskfusion_jax.errors import UserError
 from taskfusion_jax.models.layers import FilmNorm, ReflectConv, upsample
 
 
@@ -41,7 +42,13 @@ class TransformNet(nn.Module):
 
         Returns:
           [B, H, W, 3] float32, around [0, 1] (not clipped).
+
+        Raises:
+          UserError: a side is no multiple of 4, so the output could not have the input's size.
         """
+        height, width = x.shape[1:3]
+        if height % 4 or width % 4:
+            raise UserError(f"images need sides that are multiples of 4, got {height}x{width}")
         w = self.width
 
         def conv_norm(h, features, kernel, stride, name):
