@@ -50,7 +50,8 @@ def l2(rows: Rows) -> jax.Array:
 
 def content(rows: Rows) -> jax.Array:
     """Mean squared difference of VGG16 relu2_2 features to the clean image's."""
-    return jnp.mean((rows.features[CONTENT_LAYER] - rows.clean_features[CONTENT_LAYER]) ** 2)
+    made, wanted = rows.features[CONTENT_LAYER], rows.clean_features[CONTENT_LAYER]
+    return jnp.mean((made - wanted) ** 2, dtype=jnp.float32)
 
 
 def style(rows: Rows) -> jax.Array:

@@ -1,5 +1,8 @@
 """From the config's task tables to tasks."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from ml_collections import ConfigDict
 
 from taskfusion_jax.errors import UserError, did_you_mean
@@ -25,7 +28,8 @@ def build_tasks(config: ConfigDict) -> dict[str, Task]:
     """Builds every task of `config.tasks` (by slot) and then of `config.combined` (by name).
 
     Raises:
-      UserError: an unknown kind, part or loss term, a slot used twice or out of range.
+      UserError: an unknown kind, part or loss term, one that is missing, a slot used twice or out
+        of range.
     """
     single = [_single(name, options, config.slots) for name, options in config.tasks.items()]
     single.sort(key=lambda task: task.active)
@@ -37,45 +41,57 @@ def build_tasks(config: ConfigDict) -> dict[str, Task]:
 
 
 def _single(name: str, options: ConfigDict, slots: int) -> Task:
-    options = options.to_dict()
+    field, options = f"config.tasks.{name}", options.to_dict()
+    _check_present(field, options, ("kind", "slot", "loss"))
     kind, slot = options.pop("kind"), options.pop("slot")
     if kind not in KINDS:
-        raise UserError(f"config.tasks.{name}.kind: no kind '{kind}'{did_you_mean(kind, KINDS)}")
-    _check_terms(f"config.tasks.{name}.loss", options["loss"])
+        raise UserError(f"{field}.kind: no kind '{kind}'{did_you_mean(kind, KINDS)}")
+    _check_terms(f"{field}.loss", options["loss"], painted=KINDS[kind] is Style)
     active = () if slot == 0 else (slot,)
     try:
         return KINDS[kind](name=name, active=active, slots=slots, **options)
     except TypeError as error:
-        raise UserError(f"config.tasks.{name}: {str(error).split(') ')[-1]}") from error
+        raise UserError(f"{field}: {str(error).split(') ')[-1]}") from error
 
 
 def _combined(name: str, options: ConfigDict, tasks: dict[str, Task], slots: int) -> Task:
-    field = f"config.combined.{name}"
-    for part in name.split("+"):
+    field, parts = f"config.combined.{name}", name.split("+")
+    for part in parts:
         if part not in tasks:
             raise UserError(f"{field}: no task '{part}'{did_you_mean(part, tasks)}")
+    if len(set(parts)) < max(len(parts), 2):
+        raise UserError(f"{field}: join two or more different tasks with '+'")
+    _check_present(field, options, ("by", "loss"))
     if options.by not in ("sequential", "mask"):
         raise UserError(f"{field}.by: '{options.by}' is neither 'sequential' nor 'mask'")
-    _check_terms(f"{field}.loss", options.loss)
-    parts = tuple(tasks[part] for part in name.split("+"))
+    _check_terms(f"{field}.loss", options.loss, painted=False)
+    parts = tuple(tasks[part] for part in parts)
     active = tuple(slot for part in parts for slot in part.active)
     return Combined(name, active, slots, options.loss.to_dict(), parts, options.by)
 
 
-def _check_terms(field: str, terms: dict[str, float]) -> None:
+def _check_present(field: str, options: Mapping[str, Any], keys: tuple[str, ...]) -> None:
+    for key in keys:
+        if key not in options:
+            raise UserError(f"{field}: '{key}' is missing")
+
+
+def _check_terms(field: str, terms: Mapping[str, float], painted: bool) -> None:
     for term in terms:
         if term not in losses.TERMS:
             raise UserError(f"{field}: no loss term '{term}'{did_you_mean(term, losses.TERMS)}")
+        if term in losses.PERCEPTUAL and not painted:
+            raise UserError(f"{field}: '{term}' needs a painting; only tasks of kind 'style' do it")
 
 
 def _check_slots(tasks: list[Task], slots: int) -> None:
     """Slot 0 is the zero vector (paper 004: tasks 1-5 use slots 1-5 of a 6-wide vector)."""
     seen = {}
     for task in tasks:
-        for slot in task.active:
-            field = f"config.tasks.{task.name}.slot"
-            if not 0 < slot < slots:
-                raise UserError(f"{field}={slot} is outside 1..{slots - 1}; widen config.slots")
-            if slot in seen:
-                raise UserError(f"{field}={slot} is taken by '{seen[slot]}'; choose a free slot")
-            seen[slot] = task.name
+        slot = task.active[0] if task.active else 0
+        field = f"config.tasks.{task.name}.slot"
+        if not 0 <= slot < slots:
+            raise UserError(f"{field}={slot} is outside 0..{slots - 1}; widen config.slots")
+        if slot in seen:
+            raise UserError(f"{field}={slot} is taken by '{seen[slot]}'; choose a free slot")
+        seen[slot] = task.name

@@ -1,4 +1,4 @@
-"""Segmentation as an image: objects cut out, the rest filled with one colour (paper 004, task 3)."""
+"""Segmentation as an image: objects cut out, all else one colour (paper 004, task 3)."""
 
 import dataclasses
 from typing import ClassVar
