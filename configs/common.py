@@ -27,11 +27,11 @@ def get_config() -> ConfigDict:
     perceptual = {"content": 5e-3, "style": 2e-2}
     config.tasks = ConfigDict(
         {
-            "reconstruction": {"kind": "reconstruction", "slot": 0, "loss": {"l2": 10.0}},
+            "reconstruction": {"kind": "reconstruction", "slot": 0, "loss": {"l2": 30.0}},
             "completion": {
                 "kind": "completion",
                 "slot": 1,
-                "loss": {"l2": 10.0, "adversarial": 0.05},
+                "loss": {"l2": 30.0, "adversarial": 0.05},
                 "holes": (1, 3),
                 "side": (0.15, 0.35),
                 "fill": white,
@@ -39,7 +39,7 @@ def get_config() -> ConfigDict:
             "restoration": {
                 "kind": "restoration",
                 "slot": 2,
-                "loss": {"l2": 10.0},
+                "loss": {"l2": 30.0},
                 "noise": (0.05, 0.15),
                 "scratches": (1, 4),
                 "lines": (0, 2),
@@ -47,7 +47,7 @@ def get_config() -> ConfigDict:
             "segmentation": {
                 "kind": "segmentation",
                 "slot": 3,
-                "loss": {"l2": 10.0, "adversarial": 0.05},
+                "loss": {"l2": 30.0, "adversarial": 0.05},
                 "fill": gray,
             },
             "style_1": {
@@ -68,9 +68,9 @@ def get_config() -> ConfigDict:
     )
     config.combined = ConfigDict(
         {
-            "restoration+style_1": {"by": "sequential", "loss": {"l2": 10.0}},
-            "restoration+segmentation": {"by": "mask", "loss": {"l2": 10.0}},
-            "segmentation+style_1": {"by": "mask", "loss": {"l2": 10.0}},
+            "restoration+style_1": {"by": "sequential", "loss": {"l2": 30.0}},
+            "restoration+segmentation": {"by": "mask", "loss": {"l2": 30.0}},
+            "segmentation+style_1": {"by": "mask", "loss": {"l2": 30.0}},
         }
     )
 

@@ -13,6 +13,7 @@ class ReflectConv(nn.Module):
     kernel: int
     stride: int = 1
     dtype: jnp.dtype = jnp.float32
+    kernel_init: nn.initializers.Initializer = nn.initializers.lecun_normal()
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
@@ -25,6 +26,7 @@ class ReflectConv(nn.Module):
             strides=self.stride,
             padding="VALID",
             dtype=self.dtype,
+            kernel_init=self.kernel_init,
             name="conv",
         )(x)
 

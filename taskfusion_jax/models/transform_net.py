@@ -67,9 +67,11 @@ class TransformNet(nn.Module):
             h = h + conv_norm(residual, 4 * w, 3, 1, f"block_{i}_b")
         h = nn.relu(conv_norm(upsample(h), 2 * w, 3, 1, "up_0") + skip(half, "skip_half"))
         h = nn.relu(conv_norm(upsample(h), w, 3, 1, "up_1") + skip(full, "skip_full"))
-        y = ReflectConv(3, 9, 1, self.dtype, name="out")(h).astype(jnp.float32)
+        zeros = nn.initializers.zeros
+        # With the gate the network begins as the identity, without it as a random image.
+        out = {"kernel_init": zeros} if self.input_gate else {}
+        y = ReflectConv(3, 9, 1, self.dtype, name="out", **out)(h).astype(jnp.float32)
         if self.input_gate:
-            zeros = nn.initializers.zeros
             gate = 1 + nn.Dense(3, use_bias=False, kernel_init=zeros, name="gate")(c)
             y = y + rearrange(gate, "b c -> b 1 1 c") * x
         return (y + 1) / 2
