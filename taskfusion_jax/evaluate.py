@@ -86,7 +86,7 @@ class Evaluator:
             metrics |= {f"{name}/{key}": value for key, value in values.items()}
             pictures |= {f"{task.name}/{key}": images for key, images in shown.items()}
             if isinstance(task, Combined):
-                if len(task.active) == 2:
+                if len(task.parts) == 2:
                     pictures[f"{task.name}/pair"] = self._pair(params, task)
             elif task.active:
                 images, sweeps[task.name] = self._sweep(params, task)
@@ -113,8 +113,7 @@ class Evaluator:
         return self._translate(params, images, jnp.tile(vector[None], (len(images), 1)))
 
     def _measure(self, params: dict, task: Task) -> tuple[Metrics, Pictures]:
-        values = collections.defaultdict(list)
-        moments = collections.defaultdict(lambda: Moments.empty(0))
+        values, moments = collections.defaultdict(list), {}
         shown = collections.defaultdict(list)
         for real, batch in self._batches(task, self.count):
             output = self._run(params, batch["input"], task.vector)
