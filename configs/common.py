@@ -17,7 +17,9 @@ def get_config() -> ConfigDict:
     config.teacher = "self"  # whose style image M3 builds on: self, ema, frozen
 
     config.method = "film"
-    config.network = ConfigDict({"width": 32, "blocks": 5, "input_gate": False, "skips": False})
+    config.network = ConfigDict(
+        {"width": 32, "blocks": 5, "input_gate": False, "pixel_gate": False, "skips": False}
+    )
     config.critic = ConfigDict({"width": 64, "layers": 2})
     config.perceptual = ConfigDict(
         {"layers": ("relu1_2", "relu2_2", "relu3_3", "relu4_3"), "weights": ""}
@@ -40,7 +42,7 @@ def get_config() -> ConfigDict:
                 "kind": "restoration",
                 "slot": 2,
                 "loss": {"l2": 30.0},
-                "noise": (0.05, 0.15),
+                "noise": (0.1, 0.2),
                 "scratches": (1, 4),
                 "lines": (0, 2),
             },

@@ -12,7 +12,9 @@ def get_config(arg: str = ""):
     config.name = "quickstart"
     config.ema = 0.99
     config.teacher = "ema"
-    config.network.update({"width": 16, "blocks": 5, "input_gate": True, "skips": True})
+    config.network.update(
+        {"width": 16, "blocks": 5, "input_gate": True, "pixel_gate": True, "skips": True}
+    )
     config.critic.update({"width": 16, "layers": 1})
     config.perceptual.layers = ("relu1_2", "relu2_2", "relu3_3")
     config.data.size = 64
@@ -24,10 +26,10 @@ def get_config(arg: str = ""):
     cosine = {"schedule": "cosine", "warmup": 20}
     config.stages = {
         "single": common.stage(
-            600, common.rows((1, 3, 4, 8, 2, 2), (0, 0, 0)), "M1", 2e-3, **cosine
+            600, common.rows((1, 4, 4, 7, 2, 2), (0, 0, 0)), "M1", 2e-3, **cosine
         ),
         "combined": common.stage(
-            400, common.rows((1, 2, 3, 6, 1, 1), (2, 2, 2)), "M3", 1e-3, **cosine
+            400, common.rows((1, 2, 3, 5, 1, 1), (2, 2, 2)), "M3", 1e-3, **cosine
         ),
     }
     config.evaluate.update({"images": 64, "batch": 16})

@@ -21,6 +21,8 @@ class TransformNet(nn.Module):
       input_gate: adds the input, times a gate per task and channel, to the output. Instance norm
         erases an image's colour statistics; the gate hands them over. It is 1 for the zero vector
         and linear in c, at 3 parameters per task (our extension, off in the paper).
+      pixel_gate: a fourth output adds to that gate at every pixel, so that a task can keep, drop or
+        replace the input where it must (our extension, off in the paper; needs `input_gate`).
       skips: adds the encoder's first two feature maps, each through a FiLM of its own, to the
         decoder's maps of the same size (our extension, off in the paper).
       dtype: compute dtype of the convolutions; parameters and norm statistics stay float32.
@@ -29,6 +31,7 @@ class TransformNet(nn.Module):
     width: int = 32
     blocks: int = 5
     input_gate: bool = False
+    pixel_gate: bool = False
     skips: bool = False
     dtype: jnp.dtype = jnp.float32
 
@@ -70,8 +73,10 @@ class TransformNet(nn.Module):
         zeros = nn.initializers.zeros
         # With the gate the network begins as the identity, without it as a random image.
         out = {"kernel_init": zeros} if self.input_gate else {}
-        y = ReflectConv(3, 9, 1, self.dtype, name="out", **out)(h).astype(jnp.float32)
+        y = ReflectConv(3 + self.pixel_gate, 9, 1, self.dtype, name="out", **out)(h)
+        y = y.astype(jnp.float32)
         if self.input_gate:
             gate = 1 + nn.Dense(3, use_bias=False, kernel_init=zeros, name="gate")(c)
-            y = y + rearrange(gate, "b c -> b 1 1 c") * x
+            gate = rearrange(gate, "b c -> b 1 1 c") + (y[..., 3:] if self.pixel_gate else 0)
+            y = y[..., :3] + gate * x
         return (y + 1) / 2
