@@ -1,5 +1,7 @@
 """What all commands share: their flags, and errors as one line."""
 
+import errno
+import importlib.util
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -11,17 +13,22 @@ from taskfusion_jax.errors import UserError, did_you_mean
 
 USER_ERROR = 2
 """Exit code where the user can mend what is wrong."""
+_OUT_OF_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 
 
-def define_config() -> flags.FlagHolder:
+def define_config() -> flags.FlagHolder | flags.Flag:
     """Adds `--config=FILE.py[:ARG]`; every field of the config is a flag too (--config.seed=1)."""
+    if "config" in flags.FLAGS:  # two commands imported into one process share it
+        return flags.FLAGS["config"]
     return config_flags.DEFINE_config_file(
         "config", None, "Python file with the config: configs/quickstart.py or FILE.py:ARGUMENT."
     )
 
 
-def define_workdir() -> flags.FlagHolder:
+def define_workdir() -> flags.FlagHolder | flags.Flag:
     """Adds `--workdir=DIR`."""
+    if "workdir" in flags.FLAGS:
+        return flags.FLAGS["workdir"]
     return flags.DEFINE_string(
         "workdir", None, "Folder of the run: checkpoints, metrics, results, figures, report."
     )
@@ -31,6 +38,8 @@ def required(holder: flags.FlagHolder):
     """The value of a flag. Raises UserError where it was not given."""
     if holder.value is None:
         raise UserError(f"--{holder.name} is missing; --help explains it")
+    if holder.name == "config" and not isinstance(holder.value, ConfigDict):
+        raise UserError(_flag_error(sys.argv, TypeError("get_config() returns no ConfigDict")))
     return holder.value
 
 
@@ -44,7 +53,16 @@ def run(main: Callable[[], int | None]) -> None:
             return main()
         except UserError as error:
             return _complain(str(error))
+        except KeyboardInterrupt:
+            return _complain("interrupted", 130)
+        except OSError as error:
+            if error.errno not in _OUT_OF_ROOM:
+                raise
+            return _complain(f"{error}; free some space and run the same command again")
 
+    for name in ("config", "workdir"):  # --help shows only what counts as the command's own
+        if name in flags.FLAGS:
+            flags.FLAGS.register_key_flag_for_module(sys.argv[0], flags.FLAGS[name])
     logging.set_verbosity(logging.WARNING)  # libraries tell every save and thread otherwise
     app.run(guarded, flags_parser=_parse)
 
@@ -52,40 +70,59 @@ def run(main: Callable[[], int | None]) -> None:
 def _parse(argv: list[str]) -> list[str]:
     try:
         return flags.FLAGS(argv)
+    except SystemExit:  # after --help, which absl thinks a failure
+        sys.exit(0)
     except Exception as error:  # configs are code: whatever they raise is told in one line
         sys.exit(_complain(_flag_error(argv, error)))
 
 
-def _complain(message: str) -> int:
-    print(f"error: {message}", file=sys.stderr)
-    return USER_ERROR
+def _complain(message: str, code: int = USER_ERROR) -> int:
+    print(f"error: {' '.join(message.split())}", file=sys.stderr)
+    return code
 
 
-def _flag_error(argv: list[str], error: Exception) -> str:
-    path = next((a.partition("=")[2] for a in argv if a.startswith("--config=")), "")
-    file = Path(path.partition(":")[0])
-    if path and not file.is_file():
-        return f"--config={path}: there is no file {file}"
-    if isinstance(error, flags.UnrecognizedFlagError):
+def _flag_error(argv: Sequence[str], error: Exception) -> str:
+    """What is wrong with the flags, in one line; absl's own words are for programmers."""
+    if isinstance(error, flags.UnrecognizedFlagError) and not error.flagname.startswith("config."):
         return f"no flag --{error.flagname}{did_you_mean(error.flagname, flags.FLAGS)}"
-    unknown = _unknown_field(argv) if path else None
-    if unknown:
-        return unknown
-    reason = " ".join(str(error).split())
-    return reason if isinstance(error, UserError | flags.Error) else f"--config={path}: {reason}"
+    words = dict(word.partition("=")[::2] for word in argv)
+    path = words.get("--config")
+    if path:
+        try:
+            config = _load(path)
+        except Exception as problem:  # configs are code
+            return f"--config={path}: {problem}"
+        for name, text in words.items():
+            if name.startswith("--config."):
+                wrong = _wrong_override(config, name, text, str(error))
+                if wrong:
+                    return wrong
+    return (
+        f"--config={path}: {error}" if path and not isinstance(error, flags.Error) else str(error)
+    )
 
 
-def _unknown_field(argv: list[str]) -> str | None:
-    """Looks for an override of a field that the config does not have."""
-    config = flags.FLAGS["config"].value
-    for word in argv:
-        name = word.partition("=")[0]
-        if not name.startswith("--config.") or not isinstance(config, ConfigDict):
-            continue
-        node, done = config, "config"
-        for key in name.removeprefix("--config.").split("."):
-            if not isinstance(node, ConfigDict) or key not in node:
-                known = list(node) if isinstance(node, ConfigDict) else []
-                return f"{done} has no field '{key}'{did_you_mean(key, known)}"
-            node, done = node[key], f"{done}.{key}"
+def _load(path: str):
+    """Runs the config file as the flag does, but lets its errors through."""
+    file, colon, argument = path.partition(":")
+    if not Path(file).is_file():
+        raise UserError(f"there is no file {file}")
+    spec = importlib.util.spec_from_file_location("config", file)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.get_config(*([argument] if colon else []))
+
+
+def _wrong_override(config: ConfigDict, name: str, text: str, error: str) -> str | None:
+    """Whether `name`=`text` names a field that is not there, or gives it what it cannot take."""
+    node, done = config, "config"
+    for key in name.removeprefix("--config.").split("."):
+        if not isinstance(node, ConfigDict) or key not in node:
+            known = list(node) if isinstance(node, ConfigDict) else []
+            return f"{done} has no field '{key}'{did_you_mean(key, known)}"
+        node, done = node[key], f"{done}.{key}"
+    if f"{name}={text}".removeprefix("--") in error:
+        kind = "a table of fields" if isinstance(node, ConfigDict) else type(node).__name__
+        example = "" if isinstance(node, ConfigDict) else f", such as {node!r}"
+        return f"{name}={text}: this field takes {kind}{example}"
     return None

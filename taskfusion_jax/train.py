@@ -8,15 +8,17 @@ import jax
 from ml_collections import ConfigDict
 from rich.console import Console
 
+from taskfusion_jax.checks import check_config
 from taskfusion_jax.data.pipeline import check_masks, train_batches
 from taskfusion_jax.engine import mesh as meshes
+from taskfusion_jax.engine import names
 from taskfusion_jax.engine.checkpoint import Checkpoints
 from taskfusion_jax.engine.progress import Bar
 from taskfusion_jax.engine.signals import StopRequest
 from taskfusion_jax.engine.state import State
 from taskfusion_jax.engine.writers import MetricWriter
 from taskfusion_jax.errors import UserError
-from taskfusion_jax.evaluate import Evaluator, evaluate_stage
+from taskfusion_jax.evaluator import Evaluator, evaluate_stage
 from taskfusion_jax.experiment import Experiment
 from taskfusion_jax.report.render import show_results, write_results
 from taskfusion_jax.stages import Stage, turns
@@ -43,6 +45,7 @@ def run(config: ConfigDict, workdir: str | Path) -> int:
       UserError: whatever is wrong with config, data, weights or folder.
     """
     console = Console()
+    check_config(config)
     with StopRequest() as stop:
         try:
             Trainer(Experiment(config), Workdir(Path(workdir)), console, stop).run()
@@ -64,8 +67,10 @@ class Trainer:
         self.source = experiment.source("train")
         for stage in experiment.stages:
             check_masks(self.source, turns(stage, experiment.tasks))
+        _check_optimisers(experiment)
         self.evaluator = Evaluator(experiment)
-        self.constants = experiment.constants
+        self.constants, _ = experiment.constants, experiment.paintings
+        self.groups = experiment.groups
         folder.claim(self.config)
         self.checkpoints = Checkpoints(folder.path, self.config.checkpoint.keep)
         self.seconds = 0.0
@@ -94,15 +99,16 @@ class Trainer:
         stages = self.experiment.stages
         by_name = {stage.name: stage for stage in stages}
         restored = self.checkpoints.restore(
-            lambda meta: self.experiment.abstract_state(by_name[meta["stage"]])
+            lambda meta: _like(self.experiment, by_name[meta["stage"]])
         )
         if restored is None:
             return self.experiment.init_state(), stages[0]
         state, data, meta = restored
         if data["examples"] != len(self.source):
             raise UserError(
-                f"{self.folder.path} was trained on {data['examples']} examples, but {self.source!r} "
-                f"has {len(self.source)} now: bring the data back, or give another --workdir"
+                f"{self.folder.path} was trained on {data['examples']} examples, but "
+                f"{self.source!r} has {len(self.source)} now: bring the data back, or give "
+                "another --workdir"
             )
         self.seconds = meta["seconds"]
         return state, by_name[meta["stage"]]
@@ -113,12 +119,11 @@ class Trainer:
         if step >= stage.last:
             return state
         tasks = turns(stage, self.experiment.tasks)
-        groups = self.experiment.groups
         batches = train_batches(
             self.source,
             tasks,
             options.data,
-            groups=groups,
+            groups=self.groups,
             seed=options.seed + 1000 * stage.index,
             start=step - stage.first,
             process=jax.process_index(),
@@ -127,7 +132,8 @@ class Trainer:
         update = self.experiment.train_step(stage, state.params)
         total, began, spent = stage.last - stage.first, time.monotonic(), self.seconds
         loss = math.nan
-        with Bar(self.console, stage.name, step - stage.first, total, groups * len(tasks)) as bar:
+        images = self.groups * len(tasks)
+        with Bar(self.console, stage.name, step - stage.first, total, images) as bar:
             while step < stage.last:
                 batch = meshes.to_devices(self.experiment.mesh, next(batches))
                 state, metrics = update(state, self.constants, batch)
@@ -153,9 +159,9 @@ class Trainer:
         if wrong:
             self.checkpoints.wait()
             raise UserError(
-                f"training broke down: {', '.join(wrong)} at step {step}; the newest good checkpoint "
-                f"is step {self.checkpoints.latest}; lower config.stages.*.lr or these losses' "
-                "weights in config.tasks and start with another --workdir"
+                f"training broke down: {', '.join(wrong)} at step {step}; the newest good "
+                f"checkpoint is step {self.checkpoints.latest}; lower config.stages.*.lr or these "
+                "losses' weights in config.tasks and start with another --workdir"
             )
         return values
 
@@ -177,3 +183,20 @@ class Trainer:
             evaluate_stage(
                 self.evaluator, state, stage, self.folder, self.console, self.seconds, check_stop
             )
+
+
+def _check_optimisers(experiment: Experiment) -> None:
+    """Raises UserError for an unknown schedule or an expression that is wrong or fits nothing."""
+    params = jax.eval_shape(experiment.init_params, jax.random.key(0))
+    for stage in experiment.stages:
+        field = f"{stage.field}.trainable"
+        moving, _ = names.split(params, stage.options.trainable, field)
+        experiment.optimiser(stage, list(moving))
+
+
+def _like(experiment: Experiment, stage: Stage) -> State:
+    """Shapes and shardings of a state within the stage, from a fresh one."""
+    fresh = experiment.enter(experiment.init_state(), stage)
+    return jax.tree.map(
+        lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), fresh
+    )

@@ -36,7 +36,7 @@ class Workdir:
         """
         ours = json.loads(config.to_json())
         if self._config.exists():
-            before, now = _flat(read_json(self._config)), _flat(ours)
+            before, now = _flat(self._read_config()), _flat(ours)
             changed = [
                 f"config.{name}: {before.get(name)} -> {now.get(name)}"
                 for name in sorted(before.keys() | now.keys())
@@ -45,8 +45,8 @@ class Workdir:
             if changed:
                 more = f" and {len(changed) - 4} more" if len(changed) > 4 else ""
                 raise UserError(
-                    f"{self.path} holds a run with another config ({'; '.join(changed[:4])}{more}); "
-                    "to go on with it give its own config, to start anew give another --workdir"
+                    f"{self.path} holds a run with another config ({'; '.join(changed[:4])}{more})"
+                    "; to go on with it give its own config, to start anew give another --workdir"
                 )
         try:
             self.path.mkdir(parents=True, exist_ok=True)
@@ -58,7 +58,15 @@ class Workdir:
         """The config of the run. Raises UserError where there is none."""
         if not self._config.exists():
             raise UserError(f"--workdir={self.path}: no run here (no config.json)")
-        return ConfigDict(_tuples(read_json(self._config)))
+        return ConfigDict(_tuples(self._read_config()))
+
+    def _read_config(self) -> dict:
+        try:
+            return read_json(self._config)
+        except (OSError, ValueError) as error:
+            raise UserError(
+                f"{self._config} cannot be read ({error}): give another --workdir"
+            ) from error
 
     def save_evaluation(self, stage: str, values: dict, pictures: dict[str, np.ndarray]) -> None:
         """Keeps what was measured after a stage; its `.json` appears last and marks it whole."""

@@ -20,7 +20,7 @@ class ImageFolder:
     rest "train", chosen by a hash of each relative path: the two are disjoint, the same on every
     machine, and an image keeps its split when others come or go. Hidden files are left out.
 
-    Item i is `{"image": uint8 [H, W, 3] RGB}`.
+    Item i is `{"image": uint8 [H, W, 3] RGB}`; a side below `min_side` is an error.
 
     Raises:
       UserError: from the constructor, if the folder is missing, the split is unknown or holds no
@@ -29,13 +29,14 @@ class ImageFolder:
 
     has_masks = False
 
-    def __init__(self, dir: str, split: str, test_fraction: float):
+    def __init__(self, dir: str, split: str, test_fraction: float, min_side: int = 0):
         root = Path(dir)
         if not root.is_dir():
             raise UserError(f"{dir} is not a folder: set {_FIELD}.dir to a folder of images")
         if not 0.0 <= test_fraction <= 1.0:
             raise UserError(f"{_FIELD}.test_fraction={test_fraction} must be within 0..1")
         self.dir, self.split, self.test_fraction = str(dir), split, test_fraction
+        self._min_side = min_side
         folders = _split_folders(root)
         known = folders or ("train", "test")
         if split not in known:
@@ -60,7 +61,7 @@ class ImageFolder:
         return len(self._files)
 
     def __getitem__(self, index: int) -> dict[str, np.ndarray]:
-        return {"image": read_image(os.path.join(self.dir, self._files[index]))}
+        return {"image": read_image(os.path.join(self.dir, self._files[index]), self._min_side)}
 
     def __repr__(self) -> str:
         return (

@@ -31,13 +31,18 @@ def read_image(path: str | os.PathLike, min_side: int = 0) -> np.ndarray:
         against decompression bombs, or has a side shorter than `min_side`.
     """
     image = decode_image(_read_bytes(path), str(path))
+    check_sides(image, str(path), min_side)
+    return image
+
+
+def check_sides(image: np.ndarray, name: str, min_side: int) -> None:
+    """Raises UserError if a side of image [H, W, 3] is shorter than `min_side`."""
     height, width = image.shape[:2]
     if min(height, width) < min_side:
         raise UserError(
-            f"{path} is {width} x {height} pixels, but both sides must be at least {min_side}: "
-            "remove it or give a larger image"
+            f"{name} is {width} x {height} pixels, but both sides must be at least {min_side}: "
+            "remove it, give a larger image, or lower config.data.size"
         )
-    return image
 
 
 def decode_image(data: bytes, name: str, exif: bool = True) -> np.ndarray:

@@ -19,20 +19,22 @@ def _voc_folder(data: ConfigDict, split: str, seed: int):
     from taskfusion_jax.data.voc_folder import VocFolder
 
     o = data.voc_folder
-    return VocFolder(o.dir, o[split], o.classes, o.void)
+    return VocFolder(o.dir, o[split], o.classes, o.void, data.size)
 
 
 def _image_folder(data: ConfigDict, split: str, seed: int):
     from taskfusion_jax.data.image_folder import ImageFolder
 
-    return ImageFolder(data.image_folder.dir, split, data.image_folder.test_fraction)
+    return ImageFolder(data.image_folder.dir, split, data.image_folder.test_fraction, data.size)
 
 
 def _tfds(data: ConfigDict, split: str, seed: int):
     from taskfusion_jax.data.tfds import Tfds
 
     o = data.tfds
-    return Tfds(o.name, o[split], o.data_dir, o.image_key, o.mask_key, o.classes, o.mask_ids)
+    return Tfds(
+        *(o.name, o[split], o.data_dir, o.image_key, o.mask_key, o.classes, o.mask_ids), data.size
+    )
 
 
 SOURCES = {

@@ -6,7 +6,14 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from taskfusion_jax.data import voc_sbd
-from taskfusion_jax.data.images import VOID, decode_ids, decode_image, id_table, look_up
+from taskfusion_jax.data.images import (
+    VOID,
+    check_sides,
+    decode_ids,
+    decode_image,
+    id_table,
+    look_up,
+)
 from taskfusion_jax.errors import UserError, did_you_mean
 
 _FIELD = "config.data.tfds"
@@ -25,6 +32,7 @@ class Tfds:
     first, such as ADE20K with its 150 classes: `mask_ids=(255, *range(150))`.
 
     Item i is `{"image": uint8 [H, W, 3] RGB, "mask": uint8 [H, W]}`, "mask" only with a mask_key.
+    A side below `min_side` is an error.
     The pixels are taken as stored: a camera's orientation tag is not applied, as the masks of TFDS
     data sets are drawn without it.
 
@@ -42,10 +50,11 @@ class Tfds:
         mask_key: str,
         classes: int,
         mask_ids: tuple[int, ...],
+        min_side: int = 0,
     ):
         self.name, self.split, self.data_dir = name, split, data_dir
         self.image_key, self.mask_key, self.classes = image_key, mask_key, classes
-        self.has_masks = bool(mask_key)
+        self.has_masks, self._min_side = bool(mask_key), min_side
         self._table = _mask_table(classes, tuple(mask_ids)) if mask_key else None
         builder = _prepared_builder(name, data_dir)
         for field, key in (("image_key", image_key), ("mask_key", mask_key)):
@@ -60,6 +69,7 @@ class Tfds:
         record = self._records[index]
         where = f"{self.name} {self.split}, example {index}"
         image = decode_image(record[self.image_key], f"{where}, {self.image_key}", exif=False)
+        check_sides(image, where, self._min_side)
         if not self.has_masks:
             return {"image": image}
         where = f"{where}, {self.mask_key}"

@@ -20,7 +20,7 @@ class VocFolder:
     background) and void 255; CamVid in this layout has 11 classes and void 11.
 
     Item i is `{"image": uint8 [H, W, 3] RGB, "mask": uint8 [H, W]}`; the mask holds class ids
-    0..classes-1 and 255 = void.
+    0..classes-1 and 255 = void. An image with a side below `min_side` is an error.
 
     Raises:
       UserError: from the constructor, if a folder, the split file or a file it names is missing,
@@ -29,12 +29,13 @@ class VocFolder:
 
     has_masks = True
 
-    def __init__(self, dir: str, split: str, classes: int, void: int):
+    def __init__(self, dir: str, split: str, classes: int, void: int, min_side: int = 0):
         if not 1 <= classes <= 255:
             raise UserError(f"{_FIELD}.classes={classes} must be 1..255 (255 itself means void)")
         if not 0 <= void <= 255:
             raise UserError(f"{_FIELD}.void={void} must be 0..255, the id that means void")
         self.dir, self.split, self.classes, self.void = str(dir), split, classes, void
+        self._min_side = min_side
         ids = _read_split(Path(dir), split)
         images = _list_files(Path(dir) / "JPEGImages", _IMAGE_SUFFIXES)
         masks = _list_files(Path(dir) / "SegmentationClass", (".png",))
@@ -47,7 +48,7 @@ class VocFolder:
 
     def __getitem__(self, index: int) -> dict[str, np.ndarray]:
         image_file, mask_file = self._files[index]
-        image = read_image(os.path.join(self.dir, "JPEGImages", image_file))
+        image = read_image(os.path.join(self.dir, "JPEGImages", image_file), self._min_side)
         path = os.path.join(self.dir, "SegmentationClass", mask_file)
         mask = read_mask(path, self.classes, self.void, image.shape[:2], _FIELD)
         return {"image": image, "mask": mask}
@@ -67,12 +68,13 @@ def _read_split(root: Path, split: str) -> list[str]:
             raise UserError(f"{folder} holds no SPLIT.txt: set {_FIELD}.dir to a VOC layout")
         hint = did_you_mean(split, known)
         raise UserError(
-            f"{path} does not exist: set {_FIELD}.split to one of {', '.join(sorted(known))}{hint}"
+            f"{path} does not exist: set {_FIELD}.train and {_FIELD}.test to what there is "
+            f"({', '.join(sorted(known))}){hint}"
         )
     lines = path.read_text(encoding="utf-8-sig", errors="replace").splitlines()
     ids = [line.strip() for line in lines if line.strip()]
     if not ids:
-        raise UserError(f"{path} is empty: write one image ID per line or change {_FIELD}.split")
+        raise UserError(f"{path} is empty: write one image ID per line or name another split")
     return ids
 
 

@@ -2,6 +2,7 @@
 
 import logging
 import shutil
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,25 +10,31 @@ from typing import Any
 import jax
 import orbax.checkpoint as ocp
 
+from taskfusion_jax.engine.files import read_json, write_json
 from taskfusion_jax.engine.state import State
 from taskfusion_jax.errors import UserError
 
 logger = logging.getLogger(__name__)
+_SEAL = "checksums.json"
+_PARTIAL = "*.orbax-checkpoint-tmp*"
 
 
 class Checkpoints:
     """The folder `WORKDIR/checkpoints`: one numbered folder per saved step.
 
     Each holds the items `state` (arrays), `data` (position of the input pipeline) and `meta`
-    (stage and versions). Orbax writes to a temporary name and renames, so a step that is there is
-    whole unless the disk damaged it.
+    (stage and training time), and the checksums of their files. Orbax writes to a temporary name
+    and renames, so a step that is there is whole unless the disk damaged it.
     """
 
     def __init__(self, workdir: Path, keep: int):
-        """workdir: folder of the run, made if absent; keep: how many of the newest steps to keep."""
+        """workdir: folder of the run, made if absent; keep: how many of the newest to keep."""
         self.folder = workdir / "checkpoints"
         preserve = ocp.checkpoint_managers.LatestN(keep)
-        self._options = ocp.CheckpointManagerOptions(preservation_policy=preserve)
+        self._options = ocp.CheckpointManagerOptions(
+            preservation_policy=preserve,
+            async_options=ocp.AsyncOptions(post_finalization_callback=self._seal),
+        )
         self._manager = self._open()
 
     def _open(self) -> ocp.CheckpointManager:
@@ -71,7 +78,7 @@ class Checkpoints:
         try:
             save()
         except Exception as error:
-            for partial in self.folder.glob("*.orbax-checkpoint-tmp*"):
+            for partial in self.folder.glob(_PARTIAL):
                 shutil.rmtree(partial, ignore_errors=True)
             reason = str(error).strip().splitlines()[0][:200]
             raise UserError(
@@ -90,12 +97,27 @@ class Checkpoints:
         """
         while (step := self.latest) is not None:
             try:
+                self._check_files(step)
                 return self._read(step, abstract)
             except UserError:
                 raise
             except Exception as error:
                 self._set_aside(step, error)
         return None
+
+    def _seal(self) -> None:
+        """Adds the checksums of a save just before it gets its final name; in Orbax's thread."""
+        if jax.process_index() == 0:
+            for folder in self.folder.glob(_PARTIAL):
+                write_json(folder / _SEAL, _checksums(folder))
+
+    def _check_files(self, step: int) -> None:
+        """Orbax takes flipped bytes for numbers, and prints pages about missing files."""
+        folder = self.folder / str(step)
+        sealed, found = read_json(folder / _SEAL), _checksums(folder)
+        for name, checksum in sealed.items():
+            if found.get(name) != checksum:
+                raise ValueError(f"{name} is {'not as written' if name in found else 'missing'}")
 
     def _read(self, step: int, abstract: Callable[[dict], State]) -> tuple[State, dict, dict]:
         args = ocp.args.Composite(data=ocp.args.JsonRestore(), meta=ocp.args.JsonRestore())
@@ -117,6 +139,12 @@ class Checkpoints:
         logger.warning(
             "checkpoint %d is damaged (%s); moved to %s; %s", step, reason, damaged, before
         )
+
+
+def _checksums(folder: Path) -> dict[str, int]:
+    """CRC32 of every file of a step's items."""
+    files = [path for path in sorted(folder.glob("*/**/*")) if path.is_file()]
+    return {str(path.relative_to(folder)): zlib.crc32(path.read_bytes()) for path in files}
 
 
 def _newest(folder: Path) -> str:

@@ -38,11 +38,20 @@ def split(tree: dict, pattern: str, field: str) -> tuple[dict[str, Any], dict[st
     return chosen, {name: leaf for name, leaf in flat.items() if name not in chosen}
 
 
-def by_rules(names: Iterable[str], rules: Iterable[tuple[str, float]], default: float) -> dict:
-    """For each name the value of the first rule (regex, value) that matches it whole."""
-    rules = tuple(rules)
+def by_rules(names: Iterable[str], rules: tuple, default: float, field: str) -> dict:
+    """For each name the value of the first rule (regex, value) that matches it whole.
+
+    Raises:
+      UserError: `rules`, given in config field `field`, are not such pairs.
+    """
+    try:
+        rules = [(re.compile(regex), float(value)) for regex, value in rules]
+    except (re.error, TypeError, ValueError) as error:
+        raise UserError(
+            f"{field}={rules!r} must be pairs such as (('net/out/.*', 0.1),): {error}"
+        ) from error
     return {
-        name: next((value for regex, value in rules if re.fullmatch(regex, name)), default)
+        name: next((value for regex, value in rules if regex.fullmatch(name)), default)
         for name in names
     }
 

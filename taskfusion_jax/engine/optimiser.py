@@ -41,8 +41,8 @@ def make_optimiser(
       schedule: learning rate by step.
       names: slash-joined names of the parameters that move.
     """
-    rates = by_rules(names, config.lr_rules, 1.0)
-    decays = by_rules(names, config.decay_rules, 0.0)
+    rates = by_rules(names, config.lr_rules, 1.0, "config.optimiser.lr_rules")
+    decays = by_rules(names, config.decay_rules, 0.0, "config.optimiser.decay_rules")
     chain = [
         optax.clip_by_global_norm(config.clip_norm) if config.clip_norm else optax.identity(),
         optax.scale_by_adam(config.b1, config.b2),

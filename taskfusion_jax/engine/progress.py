@@ -1,5 +1,6 @@
 """Progress for people: a bar in a terminal, a line now and then in a log file."""
 
+import math
 import time
 
 from rich.console import Console
@@ -38,7 +39,7 @@ class Bar:
         self._progress.stop()
 
     def update(self, done: int, loss: float) -> None:
-        """Shows `done` steps; `loss` is the latest one known."""
+        """Shows `done` steps; `loss` is the latest one known, NaN before that."""
         now = time.monotonic()
         first, began = self._first = self._first or (done, now)
         if done == first:
@@ -46,8 +47,9 @@ class Bar:
         pace = (now - began) / (done - first)
         left = (self._total - done) * pace
         rest = (
-            f"{self._images / pace:.0f} images/s, loss {loss:.4f}, "
-            f"{int(left // 60)}:{int(left % 60):02d} left"
+            f"{self._images / pace:.0f} images/s, "
+            + (f"loss {loss:.4f}, " if math.isfinite(loss) else "")
+            + f"{int(left // 60)}:{int(left % 60):02d} left"
         )
         self._progress.update(self._task, completed=done, rest=rest)
         if not self._console.is_terminal and now - self._said > _LOG_EVERY_S:

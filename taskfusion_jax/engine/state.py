@@ -78,7 +78,10 @@ def make_train_step(
 
         grads, metrics = jax.grad(loss_of, has_aux=True)(moving)
         updates, opt_state = optimiser.update(grads, state.opt_state, moving)
-        params = names.unflatten({**optax.apply_updates(moving, updates), **frozen})
+        moved = optax.apply_updates(moving, updates)
+        # A finite loss may still lead to parameters that are not; the norm tells at once.
+        metrics = {**metrics, "param_norm": optax.global_norm(moved)}
+        params = names.unflatten({**moved, **frozen})
         ema = state.ema
         if ema:
             # The average follows quickly at first, so that it forgets the random start.

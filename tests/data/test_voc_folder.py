@@ -84,7 +84,7 @@ def test_missing_subfolder(root, folder):
 def test_missing_split_lists_those_there_are(root):
     fails(
         lambda: VocFolder(str(root), "trian", 3, 3),
-        *("trian.txt", "voc_folder.split", "train, val", "did you mean 'train'?"),
+        *("trian.txt", "voc_folder.train", "train, val", "did you mean 'train'?"),
     )
 
 

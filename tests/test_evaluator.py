@@ -6,7 +6,7 @@ import pytest
 from skimage.metrics import structural_similarity
 
 from configs import quickstart
-from taskfusion_jax.evaluate import Evaluator
+from taskfusion_jax.evaluator import Evaluator
 from taskfusion_jax.experiment import Experiment
 
 COUNT = 5  # with batches of 2 the last one is filled up

@@ -1,0 +1,44 @@
+"""Numbers and names in a config that would break a run late, refused before anything is made."""
+
+import functools
+
+from ml_collections import ConfigDict
+
+from taskfusion_jax.errors import UserError, did_you_mean
+from taskfusion_jax.models.vgg16 import CONVS
+
+_LEAST = {
+    "slots": 1, "groups": 0, "network.width": 1, "network.blocks": 0, "data.size": 4,
+    "data.workers": 0, "data.threads": 1, "data.prefetch": 1, "checkpoint.every": 1,
+    "checkpoint.keep": 1, "log_every": 1, "evaluate.images": 1, "evaluate.batch": 1,
+    "evaluate.pictures": 1, "evaluate.sweep": 2, "evaluate.pair": 2,
+}  # fmt: skip
+_MULTIPLE = 4
+"""Of an image's side: the network halves it twice."""
+
+
+def check_config(config: ConfigDict) -> None:
+    """Raises UserError where a number is out of range, or a layer or rule makes no sense."""
+    for name, least in _LEAST.items():
+        value = functools.reduce(getattr, name.split("."), config)
+        if value < least:
+            raise UserError(f"config.{name}={value} must be at least {least}")
+    size = config.data.size
+    if size % _MULTIPLE:
+        near = size - size % _MULTIPLE
+        raise UserError(
+            f"config.data.size={size} must be a multiple of {_MULTIPLE}, such as {near}"
+        )
+    if not 0 < config.data.scale <= 1:
+        raise UserError(f"config.data.scale={config.data.scale} must be above 0 and at most 1")
+    if not 0 <= config.ema < 1:
+        raise UserError(f"config.ema={config.ema} must be at least 0 and below 1")
+    for field in ("perceptual.layers", "evaluate.frechet_layers"):
+        _check_layers(field, functools.reduce(getattr, field.split("."), config))
+
+
+def _check_layers(field: str, layers: tuple[str, ...]) -> None:
+    known = [name.replace("conv", "relu") for name in CONVS]
+    for layer in layers:
+        if layer not in known:
+            raise UserError(f"config.{field}: no '{layer}' in VGG16{did_you_mean(layer, known)}")
