@@ -47,8 +47,11 @@ class TransformNet(nn.Module):
           [B, H, W, 3] float32, around [0, 1] (not clipped).
 
         Raises:
-          UserError: a side is no multiple of 4, so the output could not have the input's size.
+          UserError: a side is no multiple of 4, so the output could not have the input's size; or
+            there is a pixel gate and no input gate to add it to.
         """
+        if self.pixel_gate and not self.input_gate:
+            raise UserError("config.network.pixel_gate needs config.network.input_gate=True")
         height, width = x.shape[1:3]
         if height % 4 or width % 4:
             raise UserError(f"images need sides that are multiples of 4, got {height}x{width}")

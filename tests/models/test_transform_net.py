@@ -80,7 +80,8 @@ def _torch_forward(params, x, c, blocks):
     h = up(h, (1, "skip_full"), full)
     y = conv(h, "out")
     if "gate" in params:
-        y = y + (1 + c @ torch.from_numpy(params["gate"]["kernel"]))[:, :, None, None] * x
+        gate = (1 + c @ torch.from_numpy(params["gate"]["kernel"]))[:, :, None, None]
+        y = y[:, :3] + (gate + y[:, 3:] if y.shape[1] == 4 else gate) * x
     return ((y + 1) / 2).numpy().transpose(0, 2, 3, 1)
 
 
@@ -106,7 +107,7 @@ def test_the_gate_costs_three_parameters_per_slot():
         {"width": 32, "blocks": 5},
         {"width": 8, "blocks": 2, "input_gate": True},
         {"width": 8, "blocks": 1, "skips": True},
-        {"width": 4, "blocks": 0, "input_gate": True, "skips": True},
+        {"width": 4, "blocks": 0, "input_gate": True, "pixel_gate": True, "skips": True},
     ],
 )
 def test_equals_pytorch(options):
@@ -193,3 +194,9 @@ def test_sides_that_are_no_multiples_of_4_are_refused(size):
     c = jax.ShapeDtypeStruct((1, SLOTS), jnp.float32)
     with pytest.raises(UserError, match=f"multiples of 4.* {size[0]}x{size[1]}"):
         jax.eval_shape(TransformNet(width=4, blocks=1).init, jax.random.key(0), x, c)
+
+
+def test_a_pixel_gate_without_an_input_gate_is_refused():
+    x, c = jnp.zeros((1, 16, 16, 3)), jnp.zeros((1, SLOTS))
+    with pytest.raises(UserError, match="pixel_gate needs .*input_gate"):
+        jax.eval_shape(TransformNet(width=4, pixel_gate=True).init, jax.random.key(0), x, c)
