@@ -99,7 +99,7 @@ class Trainer:
         stages = self.experiment.stages
         by_name = {stage.name: stage for stage in stages}
         restored = self.checkpoints.restore(
-            lambda meta: _like(self.experiment, by_name[meta["stage"]])
+            lambda meta: self.experiment.abstract_state(by_name[meta["stage"]])
         )
         if restored is None:
             return self.experiment.init_state(), stages[0]
@@ -192,11 +192,3 @@ def _check_optimisers(experiment: Experiment) -> None:
         field = f"{stage.field}.trainable"
         moving, _ = names.split(params, stage.options.trainable, field)
         experiment.optimiser(stage, list(moving))
-
-
-def _like(experiment: Experiment, stage: Stage) -> State:
-    """Shapes and shardings of a state within the stage, from a fresh one."""
-    fresh = experiment.enter(experiment.init_state(), stage)
-    return jax.tree.map(
-        lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), fresh
-    )

@@ -98,11 +98,10 @@ class Checkpoints:
         while (step := self.latest) is not None:
             try:
                 self._check_files(step)
-                return self._read(step, abstract)
-            except UserError:
-                raise
-            except Exception as error:
+            except (OSError, ValueError) as error:
                 self._set_aside(step, error)
+            else:
+                return self._read(step, abstract)
         return None
 
     def _seal(self) -> None:
