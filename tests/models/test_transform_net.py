@@ -198,5 +198,5 @@ def test_sides_that_are_no_multiples_of_4_are_refused(size):
 
 def test_a_pixel_gate_without_an_input_gate_is_refused():
     x, c = jnp.zeros((1, 16, 16, 3)), jnp.zeros((1, SLOTS))
-    with pytest.raises(UserError, match="pixel_gate needs .*input_gate"):
+    with pytest.raises(UserError, match=r"pixel_gate needs .*input_gate"):
         jax.eval_shape(TransformNet(width=4, pixel_gate=True).init, jax.random.key(0), x, c)
