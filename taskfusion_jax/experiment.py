@@ -71,17 +71,16 @@ class Experiment:
             params["critic"] = self.critic.init(jax.random.fold_in(rng, 1), image, c)["params"]
         return params
 
+    def _fresh(self) -> State:
+        params = self.init_params(jax.random.key(self.config.seed))
+        copy = functools.partial(jax.tree.map, jnp.copy)
+        ema = copy(params["net"]) if self.config.ema else {}
+        teacher = copy(params["net"]) if self.config.teacher == "frozen" else {}
+        return State(jnp.zeros((), jnp.int32), params, {}, ema, teacher)
+
     def init_state(self) -> State:
         """The state before the first stage, made on the devices."""
-
-        def init():
-            params = self.init_params(jax.random.key(self.config.seed))
-            copy = functools.partial(jax.tree.map, jnp.copy)
-            ema = copy(params["net"]) if self.config.ema else {}
-            teacher = copy(params["net"]) if self.config.teacher == "frozen" else {}
-            return State(jnp.zeros((), jnp.int32), params, {}, ema, teacher)
-
-        return jit(init, out_shardings=meshes.replicated(self.mesh))()
+        return jit(self._fresh, out_shardings=meshes.replicated(self.mesh))()
 
     def optimiser(self, stage: Stage, trainable: list[str]):
         """The stage's optimiser on the named parameters."""
@@ -92,18 +91,18 @@ class Experiment:
         """Flat dict of the parameters that move in the stage."""
         return names.split(params, stage.options.trainable, f"{stage.field}.trainable")[0]
 
+    def _entered(self, state: State, stage: Stage) -> State:
+        moving = self._trainable(state.params, stage)
+        return start_stage(state, self.optimiser(stage, list(moving)), moving)
+
     def enter(self, state: State, stage: Stage) -> State:
         """The state at the beginning of a stage."""
-
-        def begin(state):
-            moving = self._trainable(state.params, stage)
-            return start_stage(state, self.optimiser(stage, list(moving)), moving)
-
+        begin = functools.partial(self._entered, stage=stage)
         return jit(begin, out_shardings=meshes.replicated(self.mesh))(state)
 
     def abstract_state(self, stage: Stage) -> State:
         """Shapes and shardings of a state within the stage, for restoring one."""
-        shapes = jax.eval_shape(lambda: self.enter(self.init_state(), stage))
+        shapes = jax.eval_shape(lambda: self._entered(self._fresh(), stage))
         sharding = meshes.replicated(self.mesh)
         return jax.tree.map(
             lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), shapes
