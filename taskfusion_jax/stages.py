@@ -40,7 +40,7 @@ def build_stages(config: ConfigDict, tasks: dict[str, Task]) -> list[Stage]:
 
     Raises:
       UserError: an unknown stage, task or way to combine; a stage without steps or rows; rows of a
-        combined task under M1, or an adversarial or perceptual need that no task meets.
+        combined task under M1.
     """
     stages, first = [], 0
     for index, name in enumerate(config.schedule):
