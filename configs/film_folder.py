@@ -5,7 +5,7 @@
 Your own painting: --config.tasks.style_1.painting=my_painting.jpg
 """
 
-from configs import common, film_voc
+from configs import film_voc
 
 
 def get_config(arg: str = ""):
@@ -22,7 +22,7 @@ def get_config(arg: str = ""):
         del config.combined[name]
     for stage in config.stages.values():
         stage.rows = {name: n for name, n in stage.rows.items() if "segmentation" not in name}
-    if "tiny" not in rest.split(","):
+    if not {"small", "tiny"} & set(rest.split(",")):
         for name, steps in (("single", 40_000), ("combined", 20_000), ("all", 60_000)):
             if name in config.stages:
                 config.stages[name].steps = steps

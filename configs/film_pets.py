@@ -16,7 +16,7 @@ def get_config(arg: str = ""):
     config.name = "film_pets"
     # Stored masks hold 1 pet, 2 background, 3 border.
     config.data.tfds.update({"name": "oxford_iiit_pet", "classes": 2, "mask_ids": (255, 1, 0, 255)})
-    if "tiny" not in common.parse(arg, ("m1", "m2", "m3", "tiny")):
+    if not {"small", "tiny"} & common.parse(arg, film_voc.OPTIONS):
         for name, steps in (("single", 80_000), ("combined", 40_000), ("all", 120_000)):
             if name in config.stages:
                 config.stages[name].steps = steps

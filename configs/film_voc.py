@@ -9,10 +9,12 @@ Another folder in VOC layout, such as CamVid with cars, people and cyclists as o
 
     --config.data.source=voc_folder --config.data.voc_folder.dir=camvid \
     --config.data.voc_folder.classes=11 --config.data.voc_folder.void=11 \
-    --config.data.foreground="(8, 9, 10)"
+    --config.data.voc_folder.test=test --config.data.foreground="(8, 9, 10)"
 """
 
-from configs import common
+from configs import common, quickstart
+
+OPTIONS = ("m1", "m2", "m3", "small", "tiny")
 
 SINGLE = common.rows((4, 5, 5, 6, 6, 6), (0, 0, 0))
 ALL = common.rows((2, 4, 4, 5, 4, 4), (3, 3, 3))
@@ -23,14 +25,17 @@ def get_config(arg: str = ""):
 
     arg, joined by commas: `m1`, `m2` or `m3` trains one stage with that way of combining tasks,
     as the paper compares them (without it: single tasks first, then M3, so that one run shows
-    M1 and M3); `tiny` takes one step on tiny images.
+    M1 and M3); `small` takes network, sizes and stages of quickstart.py, for two CPU cores; `tiny`
+    takes one step on tiny images.
     """
-    options = common.parse(arg, ("m1", "m2", "m3", "tiny"))
+    options = common.parse(arg, OPTIONS)
     config = common.get_config()
     config.name = "film_voc"
     config.data.source = "tfds"
     config.data.tfds.name = "voc_sbd"
     mode = options & {"m1", "m2", "m3"}
+    if len(mode) + ("small" in options) > 1:
+        raise ValueError("m1, m2, m3 and small each bring stages of their own: choose one")
     if mode:
         combine = mode.pop().upper()
         rows = SINGLE if combine == "M1" else ALL
@@ -43,4 +48,6 @@ def get_config(arg: str = ""):
     config.schedule = tuple(sorted(config.stages, reverse=True))
     config.checkpoint.every = 5000
     config.log_every = 100
+    if "small" in options:
+        quickstart.small(config)
     return common.tiny(config) if "tiny" in options else config
