@@ -2,6 +2,7 @@
 
 import errno
 import importlib.util
+import logging as python_logging
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -63,7 +64,7 @@ def run(main: Callable[[], int | None]) -> None:
     for name in ("config", "workdir"):  # --help shows only what counts as the command's own
         if name in flags.FLAGS:
             flags.FLAGS.register_key_flag_for_module(sys.argv[0], flags.FLAGS[name])
-    logging.set_verbosity(logging.WARNING)  # libraries tell every save and thread otherwise
+    _mute_libraries()
     app.run(guarded, flags_parser=_parse)
 
 
@@ -74,6 +75,20 @@ def _parse(argv: list[str]) -> list[str]:
         sys.exit(0)
     except Exception as error:  # configs are code: whatever they raise is told in one line
         sys.exit(_complain(_flag_error(argv, error)))
+
+
+def _mute_libraries() -> None:
+    """Orbax logs every save and thread, and its threads print pages after a failed one, which is
+    raised and told in one line anyway."""
+    logging.set_verbosity(logging.WARNING)
+    python_logging.getLogger("absl").disabled = True
+    report = sys.unraisablehook
+
+    def report_others(unraisable):
+        if str(unraisable.exc_value) != "Event loop is closed":
+            report(unraisable)
+
+    sys.unraisablehook = report_others
 
 
 def _complain(message: str, code: int = USER_ERROR) -> int:

@@ -11,7 +11,6 @@ from rich.console import Console
 from taskfusion_jax.checks import check_config
 from taskfusion_jax.data.pipeline import check_masks, train_batches
 from taskfusion_jax.engine import mesh as meshes
-from taskfusion_jax.engine import names
 from taskfusion_jax.engine.checkpoint import Checkpoints
 from taskfusion_jax.engine.progress import Bar
 from taskfusion_jax.engine.signals import StopRequest
@@ -67,7 +66,7 @@ class Trainer:
         self.source = experiment.source("train")
         for stage in experiment.stages:
             check_masks(self.source, turns(stage, experiment.tasks))
-        _check_optimisers(experiment)
+            experiment.abstract_state(stage)  # finds unknown schedules and wrong expressions
         self.evaluator = Evaluator(experiment)
         self.constants, _ = experiment.constants, experiment.paintings
         self.groups = experiment.groups
@@ -183,12 +182,3 @@ class Trainer:
             evaluate_stage(
                 self.evaluator, state, stage, self.folder, self.console, self.seconds, check_stop
             )
-
-
-def _check_optimisers(experiment: Experiment) -> None:
-    """Raises UserError for an unknown schedule or an expression that is wrong or fits nothing."""
-    params = jax.eval_shape(experiment.init_params, jax.random.key(0))
-    for stage in experiment.stages:
-        field = f"{stage.field}.trainable"
-        moving, _ = names.split(params, stage.options.trainable, field)
-        experiment.optimiser(stage, list(moving))

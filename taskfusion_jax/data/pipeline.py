@@ -92,11 +92,11 @@ def _examples(source: Sequence, turns: Sequence[Task], data, train: bool, seed: 
     return dataset.random_map(Corrupt(tuple(turns), tuple(data.foreground)))
 
 
-def _iterate(dataset: grain.MapDataset, data) -> Iterator[Example]:
+def _iterate(dataset: grain.MapDataset, data, workers: int) -> Iterator[Example]:
     options = grain.ReadOptions(num_threads=data.threads, prefetch_buffer_size=data.prefetch)
     iterable = dataset.to_iter_dataset(options)
-    if data.workers:
-        iterable = iterable.mp_prefetch(grain.MultiprocessingOptions(num_workers=data.workers))
+    if workers:
+        iterable = iterable.mp_prefetch(grain.MultiprocessingOptions(num_workers=workers))
     return iter(iterable)
 
 
@@ -130,7 +130,7 @@ def train_batches(
     """
     dataset = _examples(source, turns, data, train=True, seed=seed)
     dataset = dataset.batch(len(turns))[process::processes].batch(groups // processes)
-    return _iterate(dataset[start:], data)
+    return _iterate(dataset[start:], data, data.workers)
 
 
 def test_batches(
@@ -138,9 +138,11 @@ def test_batches(
 ) -> Iterator[Mapping[str, np.ndarray]]:
     """The first `count` test images as one task sees them; the same images for every task.
 
+    Read by threads alone: an evaluation asks dozens of times, and processes start in seconds.
+
     Yields:
       input, clean: uint8 [batch, size, size, 3]; mask: uint8 [batch, size, size]; the last batch
       may be smaller.
     """
     dataset = _examples(source, [task], data, train=False, seed=seed)[:count]
-    return _iterate(dataset.batch(batch), data)
+    return _iterate(dataset.batch(batch), data, workers=0)

@@ -80,7 +80,7 @@ class Checkpoints:
         except Exception as error:
             for partial in self.folder.glob(_PARTIAL):
                 shutil.rmtree(partial, ignore_errors=True)
-            reason = str(error).strip().splitlines()[0][:200]
+            reason = str(error).strip().splitlines()[0][-120:]  # the cause stands last
             raise UserError(
                 f"{self.folder}: saving a checkpoint failed ({reason}); newest whole one: step "
                 f"{_newest(self.folder)}; free some disk space and run the same command again"

@@ -80,7 +80,7 @@ def make_train_step(
         updates, opt_state = optimiser.update(grads, state.opt_state, moving)
         moved = optax.apply_updates(moving, updates)
         # A finite loss may still lead to parameters that are not; the norm tells at once.
-        metrics = {**metrics, "param_norm": optax.global_norm(moved)}
+        metrics = {**metrics, "param_norm": optax.tree.norm(moved)}
         params = names.unflatten({**moved, **frozen})
         ema = state.ema
         if ema:
