@@ -1,0 +1,136 @@
+"""Tiny runs, as commands and in this process, for the tests of the loop."""
+
+import contextlib
+import functools
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+
+from configs import quickstart
+from taskfusion_jax import train
+
+ROOT = Path(__file__).parents[2]
+TINY = "configs/quickstart.py:tiny"
+LAST = 12
+FLAGS = (
+    *("--config.stages.single.steps=6", "--config.stages.combined.steps=6"),
+    *("--config.checkpoint.every=2", "--config.log_every=1"),
+    "--config.evaluate.frechet_layers=('relu1_2',)",
+)
+
+
+@functools.cache
+def temporary() -> tempfile.TemporaryDirectory:
+    """One folder for compiled programs and finished runs, gone when the tests end."""
+    return tempfile.TemporaryDirectory(prefix="taskfusion_tests_")
+
+
+def compile_settings() -> dict[str, str | int | bool]:
+    """Programs are compiled once, quickly and carelessly: every run here is tiny."""
+    return {
+        "jax_compilation_cache_dir": str(Path(temporary().name, "programs")),
+        "jax_persistent_cache_min_compile_time_secs": 0,
+        "jax_disable_most_optimizations": True,
+    }
+
+
+@contextlib.contextmanager
+def quick_programs() -> Iterator[None]:
+    """Compiles in this process as `start` does in others."""
+    defaults = (None, 1.0, False)
+    for name, value in compile_settings().items():
+        jax.config.update(name, value)
+    yield
+    for name, value in zip(compile_settings(), defaults, strict=True):
+        jax.config.update(name, value)
+
+
+def environment(**more: str) -> dict[str, str]:
+    settings = {key.upper(): str(value) for key, value in compile_settings().items()}
+    return {**os.environ, "JAX_PLATFORMS": "cpu", **settings, **more}
+
+
+def start(
+    workdir: Path,
+    *flags: str,
+    config: str = TINY,
+    program: tuple[str, str] = ("-m", "taskfusion_jax.main"),
+    more: dict[str, str] | None = None,
+) -> subprocess.Popen:
+    """Starts `main` on a tiny config, with more variables in its environment."""
+    command = [sys.executable, *program, f"--config={config}", f"--workdir={workdir}", *flags]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    return subprocess.Popen(command, cwd=ROOT, env=environment(**(more or {})), **pipes)
+
+
+def end(process) -> tuple[int, str, str]:
+    """Exit code, output and errors."""
+    out, err = process.communicate(timeout=300)
+    return process.returncode, out, err
+
+
+def wait_until(condition, process) -> None:
+    while not condition():
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.01)
+
+
+def steps_logged(workdir: Path) -> int:
+    path = workdir / "metrics.jsonl"
+    return path.read_text().count("\n") if path.exists() else 0
+
+
+def config(**changes):
+    """The config that FLAGS make; `changes` have `__` for dots."""
+    made = quickstart.get_config("tiny")
+    made.stages.single.steps = made.stages.combined.steps = 6
+    made.checkpoint.every, made.log_every = 2, 1
+    made.evaluate.frechet_layers = ("relu1_2",)
+    made.update_from_flattened_dict({k.replace("__", "."): v for k, v in changes.items()})
+    return made
+
+
+def go_on(workdir: Path, **changes) -> int:
+    """What starting the command again does, in this process."""
+    return train.run(config(**changes), workdir)
+
+
+@functools.cache
+def finished() -> tuple[Path, str, str]:
+    """Folder, output and errors of a run that nothing disturbed."""
+    workdir = Path(temporary().name, "undisturbed")
+    code, out, err = end(start(workdir, *FLAGS))
+    assert code == 0, err
+    return workdir, out, err
+
+
+def saved(workdir: Path, step: int = LAST) -> dict[str, bytes]:
+    """Every array of a checkpoint, by name."""
+    with warnings.catch_warnings(action="ignore"):
+        state = ocp.PyTreeCheckpointer().restore(
+            (workdir / "checkpoints" / str(step) / "state").absolute()
+        )
+    leaves = jax.tree_util.tree_leaves_with_path(state)
+    return {jax.tree_util.keystr(path): np.asarray(leaf).tobytes() for path, leaf in leaves}
+
+
+def assert_same_end(workdir: Path, other: Path | None = None) -> None:
+    """Bit for bit the same parameters, optimiser, metrics and results as the undisturbed run."""
+    other = other or finished()[0]
+    ours, theirs = saved(workdir), saved(other)
+    assert ours.keys() == theirs.keys()
+    assert not [name for name in ours if ours[name] != theirs[name]]
+    assert (workdir / "metrics.jsonl").read_text() == (other / "metrics.jsonl").read_text()
+    ours, theirs = (json.loads((p / "results.json").read_text()) for p in (workdir, other))
+    for key in ("metrics", "sweeps", "steps", "data"):
+        assert ours[key] == theirs[key]

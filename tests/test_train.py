@@ -1,0 +1,213 @@
+"""The loop: whatever stops it, it ends as if nothing had; whatever is wrong, it says so."""
+
+import json
+import os
+import random
+import resource
+import shutil
+import signal
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from taskfusion_jax.errors import UserError
+from tests.engine import runs
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _quick_programs():
+    with runs.quick_programs():
+        yield
+
+
+@pytest.fixture
+def copy(tmp_path):
+    """A folder of its own with the finished run."""
+    return shutil.copytree(runs.finished()[0], tmp_path / "run")
+
+
+def test_a_clean_run_says_little_and_leaves_everything():
+    workdir, out, err = runs.finished()
+    assert err == ""
+    assert "Report: " in out
+    assert "Traceback" not in out
+    for name in ("config.json", "results.json", "report.html", "figures", "tensorboard"):
+        assert (workdir / name).exists()
+    records = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
+    assert [r["step"] for r in records] == list(range(1, runs.LAST + 1))
+    assert [r["stage"] for r in records] == ["single"] * 6 + ["combined"] * 6
+    assert sorted(int(p.name) for p in (workdir / "checkpoints").iterdir()) == [8, 10, 12]
+
+
+def test_sigterm_at_any_step(tmp_path):
+    after = random.randint(1, runs.LAST - 1)
+    process = runs.start(tmp_path / "run", *runs.FLAGS)
+    runs.wait_until(lambda: runs.steps_logged(tmp_path / "run") >= after, process)
+    process.send_signal(signal.SIGTERM)
+    code, out, err = runs.end(process)
+    assert (code, err) == (143, ""), f"after step {after}"
+    assert "Stopped by SIGTERM" in out
+    assert runs.go_on(tmp_path / "run") == 0
+    runs.assert_same_end(tmp_path / "run")
+
+
+DIE_IN_SAVE = """
+import os, runpy, signal, sys
+rename = os.rename
+def die(source, target, **options):
+    if "orbax-checkpoint-tmp" in str(source) and str(target).endswith("checkpoints/4"):
+        os.kill(os.getpid(), signal.SIGKILL)
+    return rename(source, target, **options)
+os.rename = die
+sys.argv[0] = "main"
+runpy.run_module("taskfusion_jax.main", run_name="__main__")
+"""
+
+
+def test_kill_at_any_moment(tmp_path):
+    """In a save, at a step and in an evaluation, one after another."""
+    workdir = tmp_path / "run"
+    code, _, err = runs.end(runs.start(workdir, *runs.FLAGS, program=("-c", DIE_IN_SAVE)))
+    assert (code, err) == (-9, "")
+    assert list(workdir.glob("checkpoints/4.orbax-checkpoint-tmp*"))
+    after = random.randint(3, 5)
+    process = runs.start(workdir, *runs.FLAGS)
+    runs.wait_until(lambda: runs.steps_logged(workdir) >= after, process)
+    process.kill()
+    assert runs.end(process)[0] == -9, f"after step {after}"
+    process = runs.start(workdir, *runs.FLAGS)
+    runs.wait_until((workdir / "checkpoints" / "6").exists, process)
+    process.kill()
+    assert runs.end(process)[0] == -9
+    assert not (workdir / "evaluations" / "single.json").exists()
+    assert runs.go_on(workdir) == 0
+    runs.assert_same_end(workdir)
+    assert sorted(p.name for p in (workdir / "checkpoints").iterdir()) == ["10", "12", "8"]
+
+
+def test_a_finished_run_started_again_changes_nothing(copy):
+    assert runs.go_on(copy) == 0
+    runs.assert_same_end(copy)
+
+
+def _flip(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 16
+    path.write_bytes(content)
+
+
+def test_damaged_checkpoints_fall_back_to_the_one_before(copy, caplog, capfd):
+    files = [p for p in (copy / "checkpoints/12").rglob("*") if p.is_file()]
+    _flip(max(files, key=lambda p: p.stat().st_size))
+    shutil.rmtree(copy / "checkpoints/10/state/d")
+    assert runs.go_on(copy) == 0
+    assert "checkpoint 12 is damaged" in caplog.text
+    assert "not as written" in caplog.text
+    assert "checkpoint 10 is damaged" in caplog.text
+    assert "using step 8 instead" in caplog.text
+    out, err = capfd.readouterr()
+    assert "Going on from step 8" in out
+    assert "Traceback" not in err
+    runs.assert_same_end(copy)
+
+
+def test_a_full_disk_keeps_the_last_checkpoint(copy):
+    for name in ("checkpoints/12", "checkpoints/10", "evaluations/combined.json"):
+        (shutil.rmtree if "/1" in name else os.remove)(copy / name)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, limits[1]))  # the largest file has 130 kB
+    try:
+        process = runs.start(copy, *runs.FLAGS)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    code, _, err = runs.end(process)
+    assert code == 2
+    assert err.startswith(f"error: {copy}/checkpoints: saving a checkpoint failed")
+    assert "File too large" in err
+    assert "newest whole one: step 8" in err
+    assert err.count("\n") == 1
+    assert [p.name for p in (copy / "checkpoints").iterdir()] == ["8"]
+    assert runs.go_on(copy) == 0
+    runs.assert_same_end(copy)
+
+
+def test_a_loss_that_is_not_finite_stops_the_run(tmp_path):
+    workdir = tmp_path / "run"
+    with pytest.raises(UserError, match="at step 1") as caught:
+        runs.go_on(workdir, stages__single__lr=1e25)
+    assert "param_norm=inf" in str(caught.value)
+    assert not list((workdir / "checkpoints").iterdir())
+
+
+def test_worker_processes_change_nothing(tmp_path):
+    """Nor do other values of the fields that a run may go on with."""
+    code, _, err = runs.end(runs.start(tmp_path / "run", *runs.FLAGS, "--config.data.workers=1"))
+    assert (code, err) == (0, "")
+    runs.assert_same_end(tmp_path / "run")
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """A folder of images that are too small to hold anything wrong by chance."""
+    folder = tmp_path / "photos"
+    for split in ("train", "test"):
+        (folder / split).mkdir(parents=True)
+        for i in range(3):
+            pixels = np.random.default_rng(i).integers(0, 256, (40, 36, 3), np.uint8)
+            Image.fromarray(pixels).save(folder / split / f"{i}.png")
+    return folder
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_an_image_that_breaks_while_training_is_named(photos, tmp_path, workers):
+    broken = photos / "train" / "1.png"
+    broken.write_bytes(broken.read_bytes()[:300])
+    code, _, err = runs.end(
+        runs.start(
+            *(tmp_path / "run", f"--config.data.workers={workers}"),
+            config=f"configs/film_folder.py:{photos},tiny",
+        )
+    )
+    assert code == 2
+    assert err.startswith(f"error: {broken}")
+    assert err.count("\n") == 1
+
+
+def test_an_image_smaller_than_asked_for_is_named(photos, tmp_path):
+    small = photos / "train" / "2.png"
+    Image.new("RGB", (31, 50)).save(small)
+    code, _, err = runs.end(
+        runs.start(tmp_path / "run", config=f"configs/film_folder.py:{photos},tiny")
+    )
+    assert (code, err.count("\n")) == (2, 1)
+    for words in (str(small), "31 x 50", "at least 32", "config.data.size"):
+        assert words in err
+
+
+def test_another_number_of_examples_is_refused(copy, monkeypatch):
+    data = copy / "checkpoints/12/data/metadata"
+    data.write_text(json.dumps({"batches": 6, "examples": 7}))
+    monkeypatch.setattr("taskfusion_jax.engine.checkpoint.Checkpoints._check_files", lambda *_: 0)
+    with pytest.raises(UserError, match=r"trained on 7 examples.*has 1000000 now"):
+        runs.go_on(copy)
+
+
+def test_another_config_is_refused(copy):
+    with pytest.raises(UserError, match=r"config.seed: 0 -> 1.*give another --workdir"):
+        runs.go_on(copy, seed=1)
+
+
+@pytest.mark.slow
+def test_eight_devices_run_as_one_does(tmp_path):
+    flags = (*runs.FLAGS, "--config.groups=8")
+    losses = []
+    for count in (1, 8):
+        devices = {"XLA_FLAGS": f"--xla_force_host_platform_device_count={count}"}
+        code, _, err = runs.end(runs.start(tmp_path / str(count), *flags, more=devices))
+        assert (code, err) == (0, "")
+        lines = (tmp_path / str(count) / "metrics.jsonl").read_text().splitlines()
+        losses.append([json.loads(line)["loss"] for line in lines])
+    np.testing.assert_allclose(*losses, rtol=2e-3)
+    np.testing.assert_allclose(losses[0][0], losses[1][0], rtol=1e-5)
