@@ -174,6 +174,7 @@ def tiny(config: ConfigDict) -> ConfigDict:
     config.critic.width = 4
     config.data.size = 32
     config.perceptual.layers = ("relu1_2",)
+    config.evaluate.frechet_layers = ("relu1_2",)
     config.evaluate.update({"images": 2, "batch": 2, "pictures": 2, "sweep": 3, "pair": 2})
     for name in config.stages:
         config.stages[name].update({"steps": 1, "rows": dict.fromkeys(config.stages[name].rows, 1)})

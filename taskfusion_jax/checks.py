@@ -8,7 +8,7 @@ from taskfusion_jax.errors import UserError, did_you_mean
 from taskfusion_jax.models.vgg16 import CONVS
 
 _LEAST = {
-    "slots": 1, "groups": 0, "network.width": 1, "network.blocks": 0, "data.size": 4,
+    "slots": 1, "groups": 0, "network.width": 1, "network.blocks": 0, "data.size": 16,
     "data.workers": 0, "data.threads": 1, "data.prefetch": 1, "checkpoint.every": 1,
     "checkpoint.keep": 1, "log_every": 1, "evaluate.images": 1, "evaluate.batch": 1,
     "evaluate.pictures": 1, "evaluate.sweep": 2, "evaluate.pair": 2,

@@ -10,6 +10,7 @@ from rich.console import Console
 
 from taskfusion_jax import cli
 from taskfusion_jax.engine.checkpoint import Checkpoints
+from taskfusion_jax.engine.progress import make_console
 from taskfusion_jax.errors import UserError
 from taskfusion_jax.evaluator import Evaluator, evaluate_stage
 from taskfusion_jax.experiment import Experiment
@@ -37,7 +38,7 @@ def run(workdir: Path, images: int | None, console: Console) -> None:
         config.evaluate.images = images
     experiment = Experiment(config)
     by_name = {stage.name: stage for stage in experiment.stages}
-    checkpoints = Checkpoints(folder.path, config.checkpoint.keep)
+    checkpoints = Checkpoints(folder.path, config.checkpoint.keep, read_only=True)
     restored = checkpoints.restore(lambda meta: experiment.abstract_state(by_name[meta["stage"]]))
     checkpoints.close()
     if restored is None:
@@ -52,7 +53,7 @@ def run(workdir: Path, images: int | None, console: Console) -> None:
 
 def main() -> None:
     """Evaluates `--workdir`."""
-    run(Path(cli.required(_WORKDIR)), _IMAGES.value, Console())
+    run(Path(cli.required(_WORKDIR)), _IMAGES.value, make_console())
 
 
 if __name__ == "__main__":

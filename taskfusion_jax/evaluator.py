@@ -24,6 +24,7 @@ from taskfusion_jax.tasks import losses
 from taskfusion_jax.tasks.base import Task
 from taskfusion_jax.tasks.combined import Combined
 from taskfusion_jax.tasks.objective import to_float
+from taskfusion_jax.tasks.segmentation import ignore_void
 from taskfusion_jax.workdir import Workdir
 
 Metrics = dict[str, float]
@@ -142,7 +143,8 @@ class Evaluator:
         """Per-image values of one output, [B] each."""
         values = {}
         if target is not None:
-            values |= self._compare(image, target)
+            judged = ignore_void(image, target, batch["mask"]) if task.needs_mask else image
+            values |= self._compare(judged, target)
         if task.cuts:
             fill = next(
                 part.fill for part in (getattr(task, "parts", None) or (task,)) if part.cuts
@@ -180,7 +182,8 @@ class Evaluator:
             return {}
         if task.name in self.experiment.paintings:
             crops = _crops(self.experiment.paintings[task.name][0], self.size, self.count)
-            self._take_in(moments, "reference", crops)
+            for first in range(0, self.count, self.options.batch):
+                self._take_in(moments, "reference", crops[first : first + self.options.batch])
         reference = moments["reference"]
         return {
             key: frechet_distance(moments[key], reference)
@@ -230,13 +233,13 @@ def _to_uint8(images: np.ndarray) -> np.ndarray:
     return np.round(255 * np.clip(images, 0, 1)).astype(np.uint8)
 
 
-def _crops(painting: Any, size: int, count: int) -> jax.Array:
+def _crops(painting: Any, size: int, count: int) -> np.ndarray:
     """Random crops of a painting [h, w, 3], always the same ones; [count, size, size, 3]."""
     rng = np.random.default_rng(0)
     painting = np.asarray(painting)
     room = np.array(painting.shape[:2]) - size
     corners = rng.integers(0, np.maximum(room, 0) + 1, (count, 2))
-    return jnp.stack([painting[t : t + size, s : s + size] for t, s in corners])
+    return np.stack([painting[t : t + size, s : s + size] for t, s in corners])
 
 
 def evaluate_stage(

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 
+from taskfusion_jax.checks import check_config
 from taskfusion_jax.data.paintings import load_painting
 from taskfusion_jax.data.sources import build_source
 from taskfusion_jax.engine import mesh as meshes
@@ -36,6 +37,7 @@ class Experiment:
 
     def __init__(self, config: ConfigDict):
         """Raises UserError where the config does not make sense."""
+        check_config(config)
         self.config = config
         self.tasks = build_tasks(config)
         self.stages = build_stages(config, self.tasks)
@@ -46,6 +48,12 @@ class Experiment:
         if config.teacher not in TEACHERS:
             hint = did_you_mean(config.teacher, TEACHERS)
             raise UserError(f"config.teacher: no '{config.teacher}'{hint}")
+        first = self.stages[0]
+        if config.teacher == "frozen" and first.options.combine == "M3":
+            raise UserError(
+                f"config.teacher=frozen: {first.field} would learn from a random network; let a "
+                "stage without M3 come first, or use self or ema"
+            )
         if config.teacher == "ema" and not config.ema:
             raise UserError("config.teacher=ema needs an average: set config.ema, such as 0.999")
 

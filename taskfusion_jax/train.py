@@ -8,11 +8,10 @@ import jax
 from ml_collections import ConfigDict
 from rich.console import Console
 
-from taskfusion_jax.checks import check_config
 from taskfusion_jax.data.pipeline import check_masks, train_batches
 from taskfusion_jax.engine import mesh as meshes
 from taskfusion_jax.engine.checkpoint import Checkpoints
-from taskfusion_jax.engine.progress import Bar
+from taskfusion_jax.engine.progress import Bar, make_console
 from taskfusion_jax.engine.signals import StopRequest
 from taskfusion_jax.engine.state import State
 from taskfusion_jax.engine.writers import MetricWriter
@@ -43,8 +42,7 @@ def run(config: ConfigDict, workdir: str | Path) -> int:
     Raises:
       UserError: whatever is wrong with config, data, weights or folder.
     """
-    console = Console()
-    check_config(config)
+    console = make_console()
     with StopRequest() as stop:
         try:
             Trainer(Experiment(config), Workdir(Path(workdir)), console, stop).run()
@@ -75,6 +73,15 @@ class Trainer:
         self.seconds = 0.0
 
     def run(self) -> None:
+        """Trains and reports; a run that fails before its first checkpoint leaves no folder."""
+        try:
+            self._run()
+        except UserError:
+            if self.checkpoints.latest is None:
+                self.folder.abandon()
+            raise
+
+    def _run(self) -> None:
         """Restore; then for every stage: enter, train, evaluate; then report."""
         state, current = self._restore()
         step = int(state.step)
@@ -109,6 +116,11 @@ class Trainer:
                 f"{self.source!r} has {len(self.source)} now: bring the data back, or give "
                 "another --workdir"
             )
+        if data["groups"] != self.groups:
+            raise UserError(
+                f"{self.folder.path} was trained with {data['groups']} groups of rows per batch, "
+                f"not {self.groups}: give --config.groups={data['groups']} and as many devices"
+            )
         self.seconds = meta["seconds"]
         return state, by_name[meta["stage"]]
 
@@ -137,7 +149,8 @@ class Trainer:
                 batch = meshes.to_devices(self.experiment.mesh, next(batches))
                 state, metrics = update(state, self.constants, batch)
                 step += 1
-                saving = step % options.checkpoint.every == 0 or step == stage.last or self.stop
+                stopping = bool(self.stop)  # read once: the signal may come during this very step
+                saving = stopping or step % options.checkpoint.every == 0 or step == stage.last
                 if step % options.log_every == 0 or saving:
                     values = self._checked(jax.device_get(metrics), step)
                     loss = values["loss"]
@@ -147,7 +160,7 @@ class Trainer:
                 self.seconds = spent + time.monotonic() - began
                 if saving:
                     self._save(state, stage)
-                if self.stop and step < stage.last:
+                if stopping and step < stage.last:
                     raise Stopped
         return state
 
@@ -155,7 +168,8 @@ class Trainer:
         """The metrics as floats. Raises UserError if one is not finite."""
         values = {name: float(value) for name, value in sorted(metrics.items())}
         wrong = [f"{name}={value}" for name, value in values.items() if not math.isfinite(value)]
-        if wrong:
+        terms = [word for word in wrong if "/" in word]  # they explain the sums
+        if wrong := terms or wrong:
             self.checkpoints.wait()
             raise UserError(
                 f"training broke down: {', '.join(wrong)} at step {step}; the newest good "
@@ -166,6 +180,7 @@ class Trainer:
 
     def _save(self, state: State, stage: Stage) -> None:
         data = {"batches": int(state.step) - stage.first, "examples": len(self.source)}
+        data["groups"] = self.groups
         self.checkpoints.save(state, data, {"stage": stage.name, "seconds": self.seconds})
         if self.stop or int(state.step) == stage.last:
             self.checkpoints.wait()
@@ -177,7 +192,8 @@ class Trainer:
             if self.stop:
                 raise Stopped
 
-        if self.folder.evaluation(stage.name) is None:
+        found = self.folder.evaluation(stage.name)
+        if found is None or found[0]["step"] != int(state.step):
             check_stop()
             evaluate_stage(
                 self.evaluator, state, stage, self.folder, self.console, self.seconds, check_stop

@@ -1,6 +1,7 @@
 """The folder of a run: what lies where, and whether it belongs to this config."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,15 @@ class Workdir:
             write_json(self._config, ours)
         except OSError as error:
             raise UserError(f"--workdir={self.path} cannot be written: {error}") from error
+
+    def abandon(self) -> None:
+        """Takes back what `claim` and a start without any checkpoint left in the folder."""
+        for name in ("checkpoints", "tensorboard"):
+            shutil.rmtree(self.path / name, ignore_errors=True)
+        for name in ("config.json", "metrics.jsonl"):
+            (self.path / name).unlink(missing_ok=True)
+        if not any(self.path.iterdir()):
+            self.path.rmdir()
 
     def config(self) -> ConfigDict:
         """The config of the run. Raises UserError where there is none."""

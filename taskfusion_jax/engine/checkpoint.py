@@ -27,12 +27,20 @@ class Checkpoints:
     and renames, so a step that is there is whole unless the disk damaged it.
     """
 
-    def __init__(self, workdir: Path, keep: int):
-        """workdir: folder of the run, made if absent; keep: how many of the newest to keep."""
+    def __init__(self, workdir: Path, keep: int, read_only: bool = False):
+        """Opens the folder.
+
+        Args:
+          workdir: folder of the run, made if absent.
+          keep: how many of the newest steps to keep.
+          read_only: change nothing, as another process may be saving here.
+        """
+        self._read_only = read_only
         self.folder = workdir / "checkpoints"
         preserve = ocp.checkpoint_managers.LatestN(keep)
         self._options = ocp.CheckpointManagerOptions(
             preservation_policy=preserve,
+            read_only=read_only,
             async_options=ocp.AsyncOptions(post_finalization_callback=self._seal),
         )
         self._manager = self._open()
@@ -126,6 +134,11 @@ class Checkpoints:
         return state, small.data, small.meta
 
     def _set_aside(self, step: int, error: Exception) -> None:
+        if self._read_only:
+            raise UserError(
+                f"{self.folder / str(step)} cannot be read ({error}); if the run is training, try "
+                "again; else start it again, which sets damaged checkpoints aside"
+            ) from error
         damaged = self.folder.parent / "damaged_checkpoints" / str(step)
         self._manager.close()
         if jax.process_index() == 0:

@@ -9,6 +9,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 _LOG_EVERY_S = 15.0
 
 
+def make_console() -> Console:
+    """The terminal; a log file gets lines of 120 columns, wide enough for every table."""
+    console = Console()
+    return console if console.is_terminal else Console(width=120)
+
+
 class Bar:
     """One stage's progress with images per second, time left and the latest loss.
 
@@ -33,6 +39,8 @@ class Bar:
 
     def __enter__(self) -> "Bar":
         self._progress.start()
+        if not self._console.is_terminal:
+            self._console.print(f"{self._title}: compiling")
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -21,7 +21,7 @@ class State:
       params: the parameters; `net` is the shared network, `critic` the discriminator.
       opt_state: the optimiser's state, of the parameters that move in this stage only.
       ema: moving average of `params["net"]`, or an empty dict.
-      teacher: `params["net"]` as it was when the stage began, or an empty dict.
+      teacher: the network (averaged, if it is) as the stage began, or an empty dict.
     """
 
     step: jax.Array
@@ -43,7 +43,7 @@ TEACHERS = {
 
 def start_stage(state: State, optimiser: optax.GradientTransformation, trainable: dict) -> State:
     """A stage begins with a fresh optimiser, and keeps a copy of the network where one is kept."""
-    teacher = jax.tree.map(jnp.copy, state.params["net"]) if state.teacher else {}
+    teacher = jax.tree.map(jnp.copy, state.ema or state.params["net"]) if state.teacher else {}
     return state.replace(opt_state=optimiser.init(trainable), teacher=teacher)
 
 

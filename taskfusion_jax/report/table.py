@@ -46,7 +46,9 @@ class Metric:
             return "∞" if value > 0 else "-∞"
         if self.digits is not None:
             return f"{value:.{self.digits}f}"
-        if 0 < abs(value) < 1e-3:
+        if abs(value) < 1e-9:  # rounding left over where the answer is 0
+            return "0"
+        if abs(value) < 1e-3:
             return f"{value:.2e}".replace("e-0", "e-")
         return f"{value:.3g}" if abs(value) < 1000 else f"{value:.0f}"
 

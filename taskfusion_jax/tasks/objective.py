@@ -14,6 +14,7 @@ from taskfusion_jax.models.vgg16 import VGG16
 from taskfusion_jax.tasks.base import Task
 from taskfusion_jax.tasks.combined import Combined
 from taskfusion_jax.tasks.losses import PERCEPTUAL, TERMS, Rows
+from taskfusion_jax.tasks.segmentation import ignore_void
 
 Batch = Mapping[str, jax.Array]
 Apply = Callable[[Any, jax.Array, jax.Array], jax.Array]
@@ -86,8 +87,8 @@ class Objective:
         outputs = self.apply(params["net"], inputs, jnp.tile(self.vectors, (groups, 1)))
         outputs = rearrange(outputs, "(g r) h w c -> g r h w c", g=groups)
         views = [self._rows(entry, outputs, teacher, batch) for entry in self.entries]
-        self._add_features(views, constants)
-        metrics = self._add_critic(views, params)
+        self._add_features(views, constants, groups)
+        metrics = self._add_critic(views, params, groups)
         loss = sum(metrics.values())
         for entry, view in zip(self.entries, views, strict=True):
             for term, weight in entry.task.loss.items():
@@ -108,41 +109,54 @@ class Objective:
         target = entry.task.target(clean, mask, stylise)
         return Rows(entry.task, take(outputs), clean, target, mask)
 
-    def _add_features(self, views: list[Rows], constants: dict) -> None:
+    def _add_features(self, views: list[Rows], constants: dict, groups: int) -> None:
         """One pass of VGG16 over all rows that any perceptual term looks at."""
         chosen = [view for view in views if PERCEPTUAL & set(view.task.loss)]
         if not chosen:
             return
-        made = self._features(constants, [view.output for view in chosen])
-        wanted = self._features(constants, [view.clean for view in chosen])
+        made = self._features(constants, [view.output for view in chosen], groups)
+        wanted = self._features(constants, [view.clean for view in chosen], groups)
         for view, features, clean_features in zip(chosen, made, wanted, strict=True):
             view.features, view.clean_features = features, clean_features
             view.painting_grams = constants["grams"][view.task.name]
 
-    def _features(self, constants: dict, images: list[jax.Array]) -> list[dict[str, jax.Array]]:
-        features = self.vgg.apply({"params": constants["vgg"]}, jnp.concatenate(images))
-        ends = np.cumsum([len(x) for x in images])[:-1]
-        split = {layer: jnp.split(x, ends) for layer, x in features.items()}
+    def _features(
+        self, constants: dict, images: list[jax.Array], groups: int
+    ) -> list[dict[str, jax.Array]]:
+        joined = _join(images, groups)
+        features = self.vgg.apply({"params": constants["vgg"]}, joined)
+        split = {layer: _part(x, images, groups) for layer, x in features.items()}
         return [{layer: split[layer][i] for layer in split} for i in range(len(images))]
 
-    def _add_critic(self, views: list[Rows], params: dict) -> dict[str, jax.Array]:
+    def _add_critic(self, views: list[Rows], params: dict, groups: int) -> dict[str, jax.Array]:
         """Judges all adversarial rows at once; returns the discriminator's own loss (LSGAN)."""
         chosen = [view for view in views if "adversarial" in view.task.loss]
         if not chosen:
             return {}
-        fake = jnp.concatenate([view.output for view in chosen])
-        real = jnp.concatenate([view.target for view in chosen])
-        c = jnp.concatenate(
-            [jnp.tile(view.task.vector[None], (len(view.output), 1)) for view in chosen]
-        )
+        made = [ignore_void(view.output, view.target, view.mask) for view in chosen]
+        fake, real = _join(made, groups), _join([view.target for view in chosen], groups)
+        vectors = [jnp.tile(view.task.vector[None], (len(view.output), 1)) for view in chosen]
+        c = _join(vectors, groups)
 
         def judge(critic, images):
             return self.critic.apply({"params": critic}, images, c)
 
         verdict = judge(jax.lax.stop_gradient(params["critic"]), fake)
-        ends = np.cumsum([len(view.output) for view in chosen])[:-1]
-        for view, part in zip(chosen, jnp.split(verdict, ends), strict=True):
+        for view, part in zip(chosen, _part(verdict, made, groups), strict=True):
             view.critic = part
         on_real = judge(params["critic"], real)
         on_fake = judge(params["critic"], jax.lax.stop_gradient(fake))
         return {"critic/loss": jnp.mean((on_real - 1) ** 2) + jnp.mean(on_fake**2)}
+
+
+def _join(arrays: list[jax.Array], groups: int) -> jax.Array:
+    """Joins `[groups x rows, ...]` arrays within each group, so that no row changes its device."""
+    grouped = [rearrange(x, "(g r) ... -> g r ...", g=groups) for x in arrays]
+    return rearrange(jnp.concatenate(grouped, axis=1), "g r ... -> (g r) ...")
+
+
+def _part(joined: jax.Array, like: list[jax.Array], groups: int) -> list[jax.Array]:
+    """The inverse of `_join`, with as many rows each as in `like`."""
+    ends = np.cumsum([len(x) // groups for x in like])[:-1]
+    parts = jnp.split(rearrange(joined, "(g r) ... -> g r ...", g=groups), ends, axis=1)
+    return [rearrange(x, "g r ... -> (g r) ...") for x in parts]

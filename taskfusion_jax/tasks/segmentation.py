@@ -36,3 +36,11 @@ class Segmentation(Task):
     def uncut(self, clean: jax.Array, mask: jax.Array, stylise: Stylise) -> jax.Array:
         """[B, H, W, 3], the image itself."""
         return clean
+
+
+def ignore_void(output: jax.Array, target: jax.Array, mask: jax.Array) -> jax.Array:
+    """The output with the target's colours where the mask is void, so that nothing is judged there.
+
+    output, target: [B, H, W, 3]; mask: [B, H, W].
+    """
+    return jnp.where((mask == VOID)[..., None], target, output)

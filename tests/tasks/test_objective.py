@@ -104,7 +104,7 @@ def _naive_target(task, clean, mask, teacher):
     return np.asarray(clean)
 
 
-def _naive_terms(task, output, target, clean, mask, params, constants):
+def _naive_terms(task, output, seen, target, clean, mask, params, constants):
     """Every term of one task on its rows, in NumPy."""
     error = (output - target) ** 2
     valid = mask != 255 if "cut" in task.name else np.ones(mask.shape, bool)
@@ -112,7 +112,7 @@ def _naive_terms(task, output, target, clean, mask, params, constants):
     values = {"l2": error[valid].mean()}
     values["smooth"] = np.mean(np.diff(output, axis=1) ** 2)
     values["smooth"] += np.mean(np.diff(output, axis=2) ** 2)
-    verdict = CRITIC.apply({"params": params["critic"]}, output, c)
+    verdict = CRITIC.apply({"params": params["critic"]}, seen, c)
     values["adversarial"] = np.mean((verdict - 1) ** 2)
     made, wanted = _vgg(constants["vgg"], output), _vgg(constants["vgg"], clean)
     values["content"] = np.mean((made["relu2_2"] - wanted["relu2_2"]) ** 2)
@@ -136,11 +136,12 @@ def _naive(params, teacher, constants, batch, combine):
         for part in parts:
             prefix = name if part is task else f"{name}:{part.name}"
             target = _naive_target(part, clean, mask, teacher)
-            terms = _naive_terms(part, output, target, clean, mask, params, constants)
+            seen = np.where(mask[..., None] == 255, target, output)  # the critic sees no void
+            terms = _naive_terms(part, output, seen, target, clean, mask, params, constants)
             metrics |= {f"{prefix}/{term}": value for term, value in terms.items()}
             loss += sum(part.loss[term] * value for term, value in terms.items())
             if "adversarial" in part.loss:
-                fakes.append(output)
+                fakes.append(seen)
                 reals.append(target)
                 vectors.append(np.tile(part.vector[None], (len(x), 1)))
     fake, real, c = (np.concatenate(x) for x in (fakes, reals, vectors))
