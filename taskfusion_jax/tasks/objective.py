@@ -133,7 +133,12 @@ class Objective:
         chosen = [view for view in views if "adversarial" in view.task.loss]
         if not chosen:
             return {}
-        made = [ignore_void(view.output, view.target, view.mask) for view in chosen]
+        made = [
+            ignore_void(view.output, view.target, view.mask)
+            if view.task.needs_mask
+            else view.output
+            for view in chosen
+        ]
         fake, real = _join(made, groups), _join([view.target for view in chosen], groups)
         vectors = [jnp.tile(view.task.vector[None], (len(view.output), 1)) for view in chosen]
         c = _join(vectors, groups)

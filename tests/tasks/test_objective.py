@@ -136,7 +136,8 @@ def _naive(params, teacher, constants, batch, combine):
         for part in parts:
             prefix = name if part is task else f"{name}:{part.name}"
             target = _naive_target(part, clean, mask, teacher)
-            seen = np.where(mask[..., None] == 255, target, output)  # the critic sees no void
+            void = mask[..., None] == 255 if part.needs_mask else False
+            seen = np.where(void, target, output)  # the critic sees no void
             terms = _naive_terms(part, output, seen, target, clean, mask, params, constants)
             metrics |= {f"{prefix}/{term}": value for term, value in terms.items()}
             loss += sum(part.loss[term] * value for term, value in terms.items())
@@ -207,10 +208,14 @@ def test_adversarial_gradients_equal_hand_written_ones(params, batch):
     x, clean = np.float32(x / 255), np.float32(clean / 255)
     c = np.tile(SINGLE["cut"].vector[None], (2, 1))
     real = np.where(mask[..., None] == 0, np.float32(0.5), clean)
-    fake = apply(params["net"], x, c)
+
+    def made(net):
+        return jnp.where(mask[..., None] == 255, real, apply(net, x, c))
+
+    fake = made(params["net"])
 
     def fool(net):
-        return jnp.mean((CRITIC.apply({"params": params["critic"]}, apply(net, x, c), c) - 1) ** 2)
+        return jnp.mean((CRITIC.apply({"params": params["critic"]}, made(net), c) - 1) ** 2)
 
     def tell_apart(critic):
         on_real, on_fake = (CRITIC.apply({"params": critic}, y, c) for y in (real, fake))
