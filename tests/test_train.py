@@ -138,7 +138,7 @@ def test_a_loss_that_is_not_finite_stops_the_run(tmp_path):
     with pytest.raises(UserError, match="at step 1") as caught:
         runs.go_on(workdir, stages__single__lr=1e25)
     assert "param_norm=inf" in str(caught.value)
-    assert not list((workdir / "checkpoints").iterdir())
+    assert not workdir.exists()
 
 
 def test_worker_processes_change_nothing(tmp_path):
