@@ -59,7 +59,7 @@ class Evaluator:
             lambda weights, x: pooled(features.apply({"params": weights}, x)), out_shardings=every
         )
         self._style_terms = jit(self._style_of_each, out_shardings=every)
-        self._judge_masks = [t for t in experiment.tasks.values() if self._judgeable(t)]
+        self.tasks = [t for t in experiment.tasks.values() if self._judgeable(t)]
 
     def _judgeable(self, task: Task) -> bool:
         return self.source.has_masks or not task.needs_mask
@@ -80,7 +80,7 @@ class Evaluator:
           task -> {"strengths", "distances"}.
         """
         metrics, pictures, sweeps = {}, {}, {}
-        for task in self._judge_masks:
+        for task in self.tasks:
             progress(task.name)
             name = f"{task.name}/{combine}" if isinstance(task, Combined) else task.name
             values, shown = self._measure(params, task)
@@ -263,7 +263,7 @@ def evaluate_stage(
       check_stop: called between tasks; may raise to stop.
     """
     experiment = evaluator.experiment
-    count = sum(1 for _ in experiment.tasks)
+    count = len(evaluator.tasks)
     with console.status("evaluating") as status:
 
         def progress(name):

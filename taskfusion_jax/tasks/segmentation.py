@@ -7,9 +7,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from taskfusion_jax.metrics.iou import VOID
 from taskfusion_jax.tasks.base import Stylise, Task
-
-VOID = 255
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from taskfusion_jax.data.image_folder import ImageFolder
-from taskfusion_jax.errors import UserError
+from tests.fails import fails
 
 
 def write(root, *names):
@@ -19,15 +19,6 @@ def write(root, *names):
 def values(source):
     """Returns the number that `write` gave each image of the source."""
     return [int(source[i]["image"][0, 0, 0]) for i in range(len(source))]
-
-
-def fails(call, *words):
-    with pytest.raises(UserError) as caught:
-        call()
-    message = str(caught.value)
-    assert "\n" not in message
-    for word in words:
-        assert str(word) in message, message
 
 
 def test_recursive_sorted_and_without_other_files(tmp_path):

@@ -10,6 +10,7 @@ from PIL import Image
 
 from taskfusion_jax.data.images import read_image, read_mask
 from taskfusion_jax.errors import UserError
+from tests.fails import fails
 
 RNG = np.random.default_rng(0)
 RGB = RNG.integers(0, 256, (4, 6, 3), np.uint8)
@@ -33,16 +34,6 @@ def png(width, height, depth, colour, rows):
     return (
         b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", data) + chunk(b"IEND", b"")
     )
-
-
-def fails(call, *words):
-    """Asserts a UserError of one line that holds all words."""
-    with pytest.raises(UserError) as caught:
-        call()
-    message = str(caught.value)
-    assert "\n" not in message
-    for word in words:
-        assert str(word) in message, message
 
 
 def test_rgb_is_read_as_written(tmp_path):

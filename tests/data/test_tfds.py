@@ -10,7 +10,7 @@ import tensorflow_datasets as tfds
 from PIL import Image
 
 from taskfusion_jax.data.tfds import Tfds
-from taskfusion_jax.errors import UserError
+from tests.fails import fails
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (4, 6, 3), np.uint8)
 STORED = np.array([[1, 2, 3, 1, 2, 3]] * 4, np.uint8)  # as in oxford_iiit_pet
@@ -54,15 +54,6 @@ def data_dir(tmp_path_factory):
     folder = str(tmp_path_factory.mktemp("tfds"))
     TinyPets(data_dir=folder, file_format="array_record").download_and_prepare()
     return folder
-
-
-def fails(call, *words):
-    with pytest.raises(UserError) as caught:
-        call()
-    message = str(caught.value)
-    assert "\n" not in message
-    for word in words:
-        assert str(word) in message, message
 
 
 def test_items(data_dir):

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from taskfusion_jax.data.voc_folder import VocFolder
-from taskfusion_jax.errors import UserError
+from tests.fails import fails
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (4, 6, 3), np.uint8)
 IDS = (np.arange(24).reshape(4, 6) % 4).astype(np.uint8)
@@ -26,15 +26,6 @@ def root(tmp_path):
     (tmp_path / "ImageSets/Segmentation/train.txt").write_text("b\r\na\r\n\r\n")
     (tmp_path / "ImageSets/Segmentation/val.txt").write_text("\ufeffc\n", encoding="utf-8")
     return tmp_path
-
-
-def fails(call, *words):
-    with pytest.raises(UserError) as caught:
-        call()
-    message = str(caught.value)
-    assert "\n" not in message
-    for word in words:
-        assert str(word) in message, message
 
 
 def test_items_in_the_order_of_the_split(root):
