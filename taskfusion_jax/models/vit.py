@@ -1,0 +1,131 @@
+"""Vision transformer (Dosovitskiy et al.: An Image is Worth 16x16 Words, ICLR 2021)."""
+
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from einops import rearrange
+from jax.ad_checkpoint import checkpoint_name
+
+from taskfusion_jax.errors import UserError, did_you_mean
+
+VARIANTS = {
+    "Ti": {"width": 192, "depth": 12, "heads": 3},
+    "S": {"width": 384, "depth": 12, "heads": 6},
+    "B": {"width": 768, "depth": 12, "heads": 12},
+    "L": {"width": 1024, "depth": 24, "heads": 16},
+}
+"""The published sizes; `ViT.variant` adds the patch."""
+
+
+class ViT(nn.Module):
+    """Pre-norm transformer on image patches, read at a learnt class token.
+
+    Parameters: `patch/embedding`, `cls`, `pos_embedding`, `block_I/{norm_1, qkv, proj, norm_2,
+    fc1, fc2}`, `norm`, `head`. Every projection is a plain dense layer, so that masks, low-rank
+    updates and prompts can sit beside these names. The position embedding has the size of the
+    image given to `init`, and `apply` refuses others.
+
+    Attributes:
+      width: of a token.
+      depth: number of blocks.
+      heads: attention heads; they share out the width.
+      patch: side of a patch in pixels.
+      classes: outputs of the head; 0 leaves it off.
+      dtype: compute dtype; parameters, norm statistics, softmax and head stay float32.
+    """
+
+    width: int
+    depth: int
+    heads: int
+    patch: int = 16
+    classes: int = 1000
+    dtype: jnp.dtype = jnp.float32
+
+    @classmethod
+    def variant(cls, name: str, **options: Any) -> "ViT":
+        """The network called `Ti/16`, `S/16`, `B/32`, `L/16`, ...: size and side of a patch.
+
+        Raises:
+          UserError: there is no such size, or the patch is no number.
+        """
+        size, _, patch = name.partition("/")
+        if size not in VARIANTS:
+            raise UserError(f"no ViT of size '{size}'{did_you_mean(size, VARIANTS)}")
+        if not patch.isdecimal() or not int(patch):
+            raise UserError(f"'{name}' names no patch; variants look like {size}/16")
+        return cls(**VARIANTS[size], patch=int(patch), **options)
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """Classifies images.
+
+        Args:
+          x: [B, H, W, C]; H and W multiples of the patch.
+
+        Returns:
+          [B, classes] float32 logits, or the class token [B, width] where `classes` is 0.
+
+        Raises:
+          UserError: a side is no multiple of the patch.
+        """
+        height, width = x.shape[1:3]
+        if height % self.patch or width % self.patch:
+            raise UserError(
+                f"images need sides that are multiples of {self.patch}, got {height}x{width}"
+            )
+        x = PatchEmbedding(self.width, self.patch, self.dtype, name="patch")(x)
+        cls = self.param("cls", nn.initializers.zeros, (1, 1, self.width))
+        cls = jnp.broadcast_to(cls, (x.shape[0], 1, self.width)).astype(self.dtype)
+        x = jnp.concatenate([cls, x], axis=1)
+        small = nn.initializers.normal(0.02)
+        x += self.param("pos_embedding", small, (1, *x.shape[1:])).astype(self.dtype)
+        for i in range(self.depth):
+            x = Block(self.heads, self.dtype, name=f"block_{i}")(x)
+        # A norm acts on each token alone, so the others can be dropped before it.
+        x = nn.LayerNorm(1e-6, name="norm")(x[:, 0].astype(jnp.float32))
+        if self.classes:
+            x = nn.Dense(self.classes, kernel_init=nn.initializers.zeros, name="head")(x)
+        return x
+
+
+class PatchEmbedding(nn.Module):
+    """Cuts images into patches and maps each to a token."""
+
+    width: int
+    patch: int
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """x: [B, H, W, C] -> [B, H W / patch^2, width], row by row."""
+        side = (self.patch, self.patch)
+        conv = nn.Conv(self.width, side, side, "VALID", dtype=self.dtype, name="embedding")
+        return rearrange(conv(x), "b h w c -> b (h w) c")
+
+
+class Block(nn.Module):
+    """Self-attention, then an MLP of 4 times the width; each on a norm and added to its input."""
+
+    heads: int
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """x: [B, N, width] -> the same. Marked `block` for rematerialisation policies."""
+        width = x.shape[-1]
+
+        def norm(x, name):
+            return nn.LayerNorm(1e-6, dtype=self.dtype, name=name)(x)
+
+        def dense(x, features, name):
+            xavier = nn.initializers.xavier_uniform()
+            return nn.Dense(features, dtype=self.dtype, kernel_init=xavier, name=name)(x)
+
+        qkv = dense(norm(x, "norm_1"), 3 * width, "qkv")
+        q, k, v = rearrange(qkv, "b n (three h d) -> three b n h d", three=3, h=self.heads)
+        attended = jax.nn.dot_product_attention(q, k, v)
+        x += dense(rearrange(attended, "b n h d -> b n (h d)"), width, "proj")
+        hidden = nn.gelu(dense(norm(x, "norm_2"), 4 * width, "fc1"), approximate=False)
+        return checkpoint_name(x + dense(hidden, width, "fc2"), "block")
