@@ -1,0 +1,52 @@
+"""The input pipeline alone: source, crop, damage, batch; nothing waits for a device."""
+
+from taskfusion_jax.benchmark.timing import block_size, seconds
+from taskfusion_jax.data.pipeline import train_batches
+from taskfusion_jax.data.sources import build_source
+from taskfusion_jax.errors import UserError
+from taskfusion_jax.experiment import Experiment
+from taskfusion_jax.stages import Stage, turns
+
+
+class Pipeline:
+    """Training batches of one stage, as fast as they come.
+
+    Attributes:
+      images: per batch.
+      workers: processes that prepare batches, or where there are none, threads.
+      kind: "processes" or "threads".
+      source: name of the data source.
+      note: what a reader should know, such as that another source stands in.
+    """
+
+    def __init__(self, experiment: Experiment, stage: Stage):
+        """Where the config's data is not at hand, embedded scenes stand in."""
+        config = experiment.config
+        self.note, self.source = "", config.data.source
+        data = config.data.copy_and_resolve_references()
+        try:
+            source = experiment.source("train")
+        except UserError as error:
+            self.note, self.source = f"scenes stand in for {self.source} ({error})", "scenes"
+            data.source = "scenes"
+            source = build_source(data, "train", config.seed)
+        tasks = turns(stage, experiment.tasks)
+        groups = experiment.groups
+        self.images = groups * len(tasks)
+        self.workers = data.workers or data.threads
+        self.kind = "processes" if data.workers else "threads"
+        self._batches = train_batches(source, tasks, data, groups=groups, seed=config.seed, start=0)
+
+    def run(self, calls: int) -> None:
+        """Draws so many batches."""
+        for _ in range(calls):
+            next(self._batches)
+
+    def measure(self, repeats: int) -> tuple[float, ...]:
+        """Seconds per batch in each of `repeats` blocks.
+
+        The blocks follow one another without a pause, in which batches would pile up.
+        """
+        calls = block_size(self)
+        seconds(self, calls)  # what was prepared before anybody asked
+        return tuple(seconds(self, calls) / calls for _ in range(repeats))
