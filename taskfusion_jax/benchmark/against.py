@@ -57,6 +57,7 @@ class Torch:
         """
         from taskfusion_jax.benchmark.twins.weights import gradients_to_torch
 
+        self._program.forget()
         twin, made = work.twin(), {}
         expected = gradients_to_torch(twin.module, ours)
         for mode, layout in twin.variants():

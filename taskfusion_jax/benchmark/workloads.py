@@ -11,7 +11,7 @@ from taskfusion_jax.benchmark.pipeline import Pipeline
 from taskfusion_jax.benchmark.work import Work
 from taskfusion_jax.errors import UserError, did_you_mean
 
-WORKLOADS = {"film": "film:Film"}
+WORKLOADS = {"film": "film:Film", "unet": "classify:UNetWorks", "vit": "classify:ViTWorks"}
 """Method -> module and class here."""
 
 

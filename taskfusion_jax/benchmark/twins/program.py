@@ -130,3 +130,9 @@ def prepare(threads: int, tensorfloat32: bool) -> None:
     torch.backends.cudnn.benchmark = True
     torch.backends.cudnn.allow_tf32 = tensorfloat32
     torch.backends.cuda.matmul.allow_tf32 = tensorfloat32
+
+
+def forget() -> None:
+    """Drops what was compiled before: past a few versions of a function, PyTorch compiles no more
+    and says nothing."""
+    torch.compiler.reset()
