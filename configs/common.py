@@ -13,6 +13,11 @@ def get_config() -> ConfigDict:
     config.slots = 6  # width of the task vector; slot 0 is reserved for the zero vector
     config.dtype = "float32"  # or bfloat16: compute only, parameters stay float32
     config.groups = 0  # how often `rows` repeats in a batch; 0 = once per device
+    config.accumulate = 1  # parts of a device's rows, one after another, to save memory
+    config.remat = ""  # what backward passes keep: all; "conv": convolutions; "block": blocks
+    config.mesh = ConfigDict({"data": -1, "fsdp": 1, "model": 1})  # devices; -1 = the rest
+    # (regex on parameter names, mesh axis that divides them), the first match counts
+    config.sharding = ((".*/kernel", "fsdp"),)
     config.ema = 0.0  # decay of the averaged network that is evaluated and used; 0 = none
     config.teacher = "self"  # whose style image M3 builds on: self, ema, frozen
 

@@ -4,14 +4,16 @@ import functools
 
 from ml_collections import ConfigDict
 
+from taskfusion_jax.engine.remat import KEEPS
 from taskfusion_jax.errors import UserError, did_you_mean
 from taskfusion_jax.models.vgg16 import CONVS
 
 _LEAST = {
-    "slots": 1, "groups": 0, "network.width": 1, "network.blocks": 0, "data.size": 16,
-    "data.workers": 0, "data.threads": 1, "data.prefetch": 1, "checkpoint.every": 1,
-    "checkpoint.keep": 1, "log_every": 1, "evaluate.images": 1, "evaluate.batch": 1,
-    "evaluate.pictures": 1, "evaluate.sweep": 2, "evaluate.pair": 2,
+    "slots": 1, "groups": 0, "accumulate": 1, "network.width": 1, "network.blocks": 0,
+    "data.size": 16, "data.workers": 0, "data.threads": 1, "data.prefetch": 1,
+    "checkpoint.every": 1, "checkpoint.keep": 1, "log_every": 1,
+    "evaluate.images": 1, "evaluate.batch": 1, "evaluate.pictures": 1,
+    "evaluate.sweep": 2, "evaluate.pair": 2,
 }  # fmt: skip
 _MULTIPLE = 4
 """Of an image's side: the network halves it twice."""
@@ -33,6 +35,9 @@ def check_config(config: ConfigDict) -> None:
         raise UserError(f"config.data.scale={config.data.scale} must be above 0 and at most 1")
     if not 0 <= config.ema < 1:
         raise UserError(f"config.ema={config.ema} must be at least 0 and below 1")
+    if config.remat and config.remat not in KEEPS:
+        hint = did_you_mean(config.remat, KEEPS)
+        raise UserError(f"config.remat: no '{config.remat}'{hint}; '' keeps all")
     for field in ("perceptual.layers", "evaluate.frechet_layers"):
         _check_layers(field, functools.reduce(getattr, field.split("."), config))
 

@@ -4,6 +4,7 @@ import errno
 import importlib.util
 import logging as python_logging
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -44,10 +45,30 @@ def required(holder: flags.FlagHolder):
     return holder.value
 
 
+_at_exit: list[Callable[[int], None]] = []
+
+
+def at_exit(act: Callable[[int], None]) -> None:
+    """`act(exit code)` is called when the command ends, after all messages."""
+    _at_exit.append(act)
+
+
 def run(main: Callable[[], int | None]) -> None:
     """Parses flags, runs `main()` and exits; whatever the user can mend is one line and code 2."""
 
     def guarded(argv: Sequence[str]) -> int | None:
+        try:
+            code = explained(argv)
+        except Exception:
+            if not _at_exit:
+                raise
+            traceback.print_exc()
+            code = 1
+        for act in _at_exit:
+            act(code or 0)
+        return code
+
+    def explained(argv: Sequence[str]) -> int | None:
         if len(argv) > 1:
             return _complain(f"'{argv[1]}' is no flag; flags look like --workdir=DIR")
         try:

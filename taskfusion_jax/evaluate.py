@@ -36,6 +36,8 @@ def run(workdir: Path, images: int | None, console: Console) -> None:
     config = folder.config()
     if images is not None:
         config.evaluate.images = images
+    # The run's mesh may be of more devices than there are here.
+    config.mesh.update({"data": -1, "fsdp": 1, "model": 1})
     experiment = Experiment(config)
     by_name = {stage.name: stage for stage in experiment.stages}
     checkpoints = Checkpoints(folder.path, config.checkpoint.keep, read_only=True)

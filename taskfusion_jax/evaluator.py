@@ -10,6 +10,7 @@ import numpy as np
 from rich.console import Console
 
 from taskfusion_jax.data.pipeline import test_batches
+from taskfusion_jax.engine import distributed
 from taskfusion_jax.engine import mesh as meshes
 from taskfusion_jax.engine.compile import jit
 from taskfusion_jax.engine.provenance import provenance
@@ -58,6 +59,7 @@ class Evaluator:
         self._features = jit(
             lambda weights, x: pooled(features.apply({"params": weights}, x)), out_shardings=every
         )
+        self._whole = jit(lambda x: x, out_shardings=every)
         self._style_terms = jit(self._style_of_each, out_shardings=every)
         self.tasks = [t for t in experiment.tasks.values() if self._judgeable(t)]
 
@@ -97,7 +99,7 @@ class Evaluator:
     def _batches(self, task: Task, count: int) -> Iterator[tuple[int, dict[str, jax.Array]]]:
         """Test batches on the devices, the last one filled up, each with its true size."""
         config = self.experiment.config
-        devices = self.experiment.mesh.shape["data"]
+        devices = meshes.shards(self.experiment.mesh)
         full = -(-min(self.options.batch, count) // devices) * devices
         batches = test_batches(
             self.source, task, config.data, count=count, batch=full, seed=config.seed + 1
@@ -105,13 +107,13 @@ class Evaluator:
         for batch in batches:
             real = len(batch["input"])
             filled = {k: np.resize(v, (full, *v.shape[1:])) for k, v in batch.items()}
-            on_devices = jax.device_put(filled, meshes.split_rows(self.experiment.mesh))
+            on_devices = meshes.place(meshes.split_rows(self.experiment.mesh), filled)
             for key in ("input", "clean"):
                 on_devices[key] = to_float(on_devices[key])
             yield real, on_devices
 
     def _run(self, params: dict, images: jax.Array, vector: np.ndarray) -> jax.Array:
-        return self._translate(params, images, jnp.tile(vector[None], (len(images), 1)))
+        return self._translate(params, images, np.tile(vector[None], (len(images), 1)))
 
     def _measure(self, params: dict, task: Task) -> tuple[Metrics, Pictures]:
         values, moments = collections.defaultdict(list), {}
@@ -133,7 +135,8 @@ class Evaluator:
                 self._take_in(moments, "reference", target[:real])
             for key, image in (("input", batch["input"]), ("target", target), ("output", output)):
                 if image is not None:
-                    shown[key].append(np.asarray(image[: min(real, self.options.pictures)]))
+                    whole = np.asarray(self._whole(image))
+                    shown[key].append(whole[: min(real, self.options.pictures)])
         metrics = self._reduce(values)
         metrics |= self._frechet(task, moments)
         keep = self.options.pictures
@@ -282,4 +285,5 @@ def evaluate_stage(
         "frechet": f"mean-pooled VGG16 {layers}" if layers else "",
         **provenance(),
     }
-    folder.save_evaluation(stage.name, values, pictures)
+    if distributed.is_main():
+        folder.save_evaluation(stage.name, values, pictures)

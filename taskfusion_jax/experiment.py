@@ -10,9 +10,11 @@ from taskfusion_jax.checks import check_config
 from taskfusion_jax.data.paintings import load_painting
 from taskfusion_jax.data.sources import build_source
 from taskfusion_jax.engine import mesh as meshes
-from taskfusion_jax.engine import names
+from taskfusion_jax.engine import names, sharding
 from taskfusion_jax.engine.compile import jit
+from taskfusion_jax.engine.gradients import make_gradients
 from taskfusion_jax.engine.optimiser import make_optimiser, make_schedule
+from taskfusion_jax.engine.remat import rematerialised
 from taskfusion_jax.engine.state import TEACHERS, State, make_train_step, start_stage
 from taskfusion_jax.errors import UserError, did_you_mean
 from taskfusion_jax.methods.registry import build_method
@@ -59,13 +61,19 @@ class Experiment:
 
     @functools.cached_property
     def mesh(self) -> jax.sharding.Mesh:
-        """All devices."""
-        return meshes.make_mesh()
+        """All devices of all processes."""
+        return meshes.make_mesh(self.config.mesh)
 
     @functools.cached_property
     def groups(self) -> int:
         """Groups of rows in a global batch."""
-        return meshes.groups_for(self.mesh, self.config.groups)
+        return meshes.groups_for(self.mesh, self.config.groups, self.config.accumulate)
+
+    @functools.cached_property
+    def specs(self) -> sharding.Specs:
+        """How each parameter is divided among the devices, by name."""
+        shapes = names.flatten(jax.eval_shape(self._fresh).params)
+        return sharding.parameter_specs(self.mesh, self.config.sharding, shapes, "config.sharding")
 
     def source(self, split: str):
         """The data source of `train` or `test`."""
@@ -87,8 +95,12 @@ class Experiment:
         return State(jnp.zeros((), jnp.int32), params, {}, ema, teacher)
 
     def init_state(self) -> State:
-        """The state before the first stage, made on the devices."""
-        return jit(self._fresh, out_shardings=meshes.replicated(self.mesh))()
+        """The state before the first stage, made where it lives on the devices."""
+        return jit(self._fresh, out_shardings=self._shardings(self._fresh))()
+
+    def _shardings(self, make) -> State:
+        """Of the state that `make()` returns."""
+        return sharding.state_shardings(self.mesh, self.specs, jax.eval_shape(make))
 
     def optimiser(self, stage: Stage, trainable: list[str]):
         """The stage's optimiser on the named parameters."""
@@ -106,26 +118,34 @@ class Experiment:
     def enter(self, state: State, stage: Stage) -> State:
         """The state at the beginning of a stage."""
         begin = functools.partial(self._entered, stage=stage)
-        return jit(begin, out_shardings=meshes.replicated(self.mesh))(state)
+        return jit(begin, out_shardings=self._shardings(lambda: begin(self._fresh())))(state)
 
     def abstract_state(self, stage: Stage) -> State:
         """Shapes and shardings of a state within the stage, for restoring one."""
-        shapes = jax.eval_shape(lambda: self._entered(self._fresh(), stage))
-        sharding = meshes.replicated(self.mesh)
+
+        def make():
+            return self._entered(self._fresh(), stage)
+
         return jax.tree.map(
-            lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), shapes
+            lambda x, where: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=where),
+            jax.eval_shape(make),
+            self._shardings(make),
         )
 
     def train_step(self, stage: Stage, params: dict):
-        """The stage's compiled step, (state, constants, batch) -> (state, metrics)."""
+        """The stage's jitted step, (state, constants, batch) -> (state, metrics)."""
         entries = layout(stage.options.rows, self.tasks, stage.options.combine)
+        objective = Objective(self.method.apply, self.critic, self.vgg, entries)
+        loss = rematerialised(objective, self.config.remat)
+        state = jax.tree.map(lambda x: x.sharding, self.abstract_state(stage))
         return make_train_step(
-            Objective(self.method.apply, self.critic, self.vgg, entries),
+            make_gradients(loss, self.mesh, self.specs, self.config.accumulate),
             self.optimiser(stage, list(self._trainable(params, stage))),
             stage.options.trainable,
             f"{stage.field}.trainable",
             teacher=self.config.teacher,
             ema_decay=self.config.ema,
+            shardings=(state, meshes.replicated(self.mesh)),
         )
 
     def eval_params(self, state: State) -> dict:
@@ -161,4 +181,4 @@ class Experiment:
             return {layer: gram(features[layer]) for layer in self.config.perceptual.layers}
 
         paintings = {name: grams(vgg, image) for name, image in self.paintings.items()}
-        return meshes.replicate(self.mesh, {"vgg": vgg, "grams": paintings})
+        return meshes.place(meshes.replicated(self.mesh), {"vgg": vgg, "grams": paintings})

@@ -1,7 +1,9 @@
 """The training loop. `run(config, workdir)` does everything that the command `main` does."""
 
 import math
+import signal
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import jax
@@ -9,12 +11,14 @@ from ml_collections import ConfigDict
 from rich.console import Console
 
 from taskfusion_jax.data.pipeline import check_masks, train_batches
+from taskfusion_jax.engine import distributed
 from taskfusion_jax.engine import mesh as meshes
 from taskfusion_jax.engine.checkpoint import Checkpoints
+from taskfusion_jax.engine.program import compile_program
 from taskfusion_jax.engine.progress import Bar, make_console
 from taskfusion_jax.engine.signals import StopRequest
 from taskfusion_jax.engine.state import State
-from taskfusion_jax.engine.writers import MetricWriter
+from taskfusion_jax.engine.writers import MetricWriter, Silent
 from taskfusion_jax.errors import UserError
 from taskfusion_jax.evaluator import Evaluator, evaluate_stage
 from taskfusion_jax.experiment import Experiment
@@ -42,13 +46,14 @@ def run(config: ConfigDict, workdir: str | Path) -> int:
     Raises:
       UserError: whatever is wrong with config, data, weights or folder.
     """
-    console = make_console()
+    console = make_console(quiet=not distributed.is_main())
     with StopRequest() as stop:
         try:
             Trainer(Experiment(config), Workdir(Path(workdir)), console, stop).run()
         except Stopped:
-            console.print(f"Stopped by {stop.signal.name}; the same command goes on from here.")
-            return 128 + stop.signal
+            number = stop.signal or signal.SIGTERM  # it may have reached another process only
+            console.print(f"Stopped by {number.name}; the same command goes on from here.")
+            return 128 + number
     return 0
 
 
@@ -68,7 +73,8 @@ class Trainer:
         self.evaluator = Evaluator(experiment)
         self.constants, _ = experiment.constants, experiment.paintings
         self.groups = experiment.groups
-        folder.claim(self.config)
+        self.agree = distributed.Agreement(experiment.mesh)
+        distributed.on_main(lambda: folder.claim(self.config))
         self.checkpoints = Checkpoints(folder.path, self.config.checkpoint.keep)
         self.seconds = 0.0
 
@@ -77,7 +83,7 @@ class Trainer:
         try:
             self._run()
         except UserError:
-            if self.checkpoints.latest is None:
+            if self.checkpoints.latest is None and distributed.is_main():
                 self.folder.abandon()
             raise
 
@@ -85,7 +91,7 @@ class Trainer:
         """Restore; then for every stage: enter, train, evaluate; then report."""
         state, current = self._restore()
         step = int(state.step)
-        self.writer = MetricWriter(self.folder.path, step)
+        self.writer = MetricWriter(self.folder.path, step) if distributed.is_main() else Silent()
         if step:
             self.console.print(f"Going on from step {step} of {self.folder.path}.")
         try:
@@ -97,8 +103,9 @@ class Trainer:
         finally:
             self.writer.close()
             self.checkpoints.close()
-        write_results(self.experiment, self.folder)
-        show_results(self.folder, self.console)
+        if distributed.is_main():
+            write_results(self.experiment, self.folder)
+            show_results(self.folder, self.console)
 
     def _restore(self) -> tuple[State, Stage]:
         """The newest checkpoint and the stage it was saved in, or a fresh start."""
@@ -116,11 +123,10 @@ class Trainer:
                 f"{self.source!r} has {len(self.source)} now: bring the data back, or give "
                 "another --workdir"
             )
-        if data["groups"] != self.groups:
-            raise UserError(
-                f"{self.folder.path} was trained with {data['groups']} groups of rows per batch, "
-                f"not {self.groups}: give --config.groups={data['groups']} and as many devices"
-            )
+        # However many devices there are now, a batch stays what it was.
+        self.groups = meshes.groups_for(
+            self.experiment.mesh, data["groups"], self.config.accumulate
+        )
         self.seconds = meta["seconds"]
         return state, by_name[meta["stage"]]
 
@@ -140,16 +146,20 @@ class Trainer:
             process=jax.process_index(),
             processes=jax.process_count(),
         )
-        update = self.experiment.train_step(stage, state.params)
+        batch = meshes.to_devices(self.experiment.mesh, next(batches))
+        update = self._compile(stage, state, batch)
         total, began, spent = stage.last - stage.first, time.monotonic(), self.seconds
         loss = math.nan
         images = self.groups * len(tasks)
         with Bar(self.console, stage.name, step - stage.first, total, images) as bar:
             while step < stage.last:
-                batch = meshes.to_devices(self.experiment.mesh, next(batches))
-                state, metrics = update(state, self.constants, batch)
-                step += 1
-                stopping = bool(self.stop)  # read once: the signal may come during this very step
+                with jax.transfer_guard("disallow"):  # nothing crosses to or from a device unseen
+                    state, metrics = update(state, self.constants, batch)
+                    step += 1
+                    if step < stage.last:
+                        batch = meshes.to_devices(self.experiment.mesh, next(batches))
+                # Asked once: the signal may come during this very step.
+                stopping = self.agree(bool(self.stop))
                 saving = stopping or step % options.checkpoint.every == 0 or step == stage.last
                 if step % options.log_every == 0 or saving:
                     values = self._checked(jax.device_get(metrics), step)
@@ -159,10 +169,18 @@ class Trainer:
                 bar.update(step - stage.first, loss)
                 self.seconds = spent + time.monotonic() - began
                 if saving:
-                    self._save(state, stage)
+                    self._save(state, stage, wait=stopping or step == stage.last)
                 if stopping and step < stage.last:
                     raise Stopped
         return state
+
+    def _compile(self, stage: Stage, state: State, batch: dict) -> Callable:
+        """The stage's step for batches like this one; says what it needs."""
+        step = self.experiment.train_step(stage, state.params)
+        with self.console.status(f"{stage.name}: compiling"):
+            program = compile_program(step, state, self.constants, batch)
+        self.console.print(f"{stage.name}: {program}")
+        return program.run
 
     def _checked(self, metrics: dict, step: int) -> dict[str, float]:
         """The metrics as floats. Raises UserError if one is not finite."""
@@ -178,18 +196,18 @@ class Trainer:
             )
         return values
 
-    def _save(self, state: State, stage: Stage) -> None:
+    def _save(self, state: State, stage: Stage, wait: bool) -> None:
         data = {"batches": int(state.step) - stage.first, "examples": len(self.source)}
         data["groups"] = self.groups
         self.checkpoints.save(state, data, {"stage": stage.name, "seconds": self.seconds})
-        if self.stop or int(state.step) == stage.last:
+        if wait:
             self.checkpoints.wait()
 
     def _evaluate(self, state: State, stage: Stage) -> None:
         """Measures the stage unless that is done; a stop between two tasks loses nothing."""
 
         def check_stop():
-            if self.stop:
+            if self.agree(bool(self.stop)):
                 raise Stopped
 
         found = self.folder.evaluation(stage.name)

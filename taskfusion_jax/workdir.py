@@ -13,8 +13,9 @@ from taskfusion_jax.errors import UserError
 
 _MAY_CHANGE = (
     "evaluate.", "checkpoint.", "log_every", "data.workers", "data.threads", "data.prefetch",
+    "mesh.", "sharding", "accumulate", "remat",
 )  # fmt: skip
-"""Fields that change nothing about what is learnt, so a run may go on with other values."""
+"""Fields that change what is learnt by rounding at most: a run may go on with other values."""
 
 
 class Workdir:

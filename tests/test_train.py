@@ -117,7 +117,9 @@ def test_a_full_disk_keeps_the_last_checkpoint(copy):
     for name in ("checkpoints/12", "checkpoints/10", "evaluations/combined.json"):
         (shutil.rmtree if "/1" in name else os.remove)(copy / name)
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, limits[1]))  # any checkpoint has a file of 50 kB
+    resource.setrlimit(
+        resource.RLIMIT_FSIZE, (30_000, limits[1])
+    )  # any checkpoint has a file of 50 kB
     try:
         process = runs.start(copy, *runs.FLAGS)
     finally:

@@ -129,7 +129,8 @@ def train_batches(
       input, clean: uint8 [groups / processes, rows, size, size, 3]; mask: uint8 without the 3.
     """
     dataset = _examples(source, turns, data, train=True, seed=seed)
-    dataset = dataset.batch(len(turns))[process::processes].batch(groups // processes)
+    # Each process takes consecutive groups, so that all together are the batch of a single one.
+    dataset = dataset.batch(len(turns)).batch(groups // processes)[process::processes]
     return _iterate(dataset[start:], data, data.workers)
 
 

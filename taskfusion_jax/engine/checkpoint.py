@@ -7,9 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import jax
 import orbax.checkpoint as ocp
 
+from taskfusion_jax.engine import distributed
 from taskfusion_jax.engine.files import read_json, write_json
 from taskfusion_jax.engine.state import State
 from taskfusion_jax.errors import UserError
@@ -86,7 +86,7 @@ class Checkpoints:
         try:
             save()
         except Exception as error:
-            for partial in self.folder.glob(_PARTIAL):
+            for partial in self.folder.glob(_PARTIAL) if distributed.is_main() else ():
                 shutil.rmtree(partial, ignore_errors=True)
             reason = str(error).strip().splitlines()[0][-120:]  # the cause stands last
             raise UserError(
@@ -104,27 +104,30 @@ class Checkpoints:
           (state, data, meta), or None where there is no checkpoint.
         """
         while (step := self.latest) is not None:
-            try:
-                self._check_files(step)
-            except (OSError, ValueError) as error:
-                self._set_aside(step, error)
-            else:
+            damage = distributed.broadcast(self._damage(step) if distributed.is_main() else "")
+            if not damage:
                 return self._read(step, abstract)
+            self._set_aside(step, damage)
         return None
 
     def _seal(self) -> None:
         """Adds the checksums of a save just before it gets its final name; in Orbax's thread."""
-        if jax.process_index() == 0:
+        if distributed.is_main():
             for folder in self.folder.glob(_PARTIAL):
                 write_json(folder / _SEAL, _checksums(folder))
 
-    def _check_files(self, step: int) -> None:
-        """Orbax takes flipped bytes for numbers, and prints pages about missing files."""
+    def _damage(self, step: int) -> str:
+        """What is wrong with a step's files; Orbax would take flipped bytes for numbers, and print
+        pages about missing files."""
         folder = self.folder / str(step)
-        sealed, found = read_json(folder / _SEAL), _checksums(folder)
+        try:
+            sealed, found = read_json(folder / _SEAL), _checksums(folder)
+        except (OSError, ValueError) as error:
+            return str(error).strip().splitlines()[0][:200]
         for name, checksum in sealed.items():
             if found.get(name) != checksum:
-                raise ValueError(f"{name} is {'not as written' if name in found else 'missing'}")
+                return f"{name} is {'not as written' if name in found else 'missing'}"
+        return ""
 
     def _read(self, step: int, abstract: Callable[[dict], State]) -> tuple[State, dict, dict]:
         args = ocp.args.Composite(data=ocp.args.JsonRestore(), meta=ocp.args.JsonRestore())
@@ -133,23 +136,25 @@ class Checkpoints:
         state = self._manager.restore(step, args=ocp.args.Composite(state=target)).state
         return state, small.data, small.meta
 
-    def _set_aside(self, step: int, error: Exception) -> None:
+    def _set_aside(self, step: int, damage: str) -> None:
         if self._read_only:
             raise UserError(
-                f"{self.folder / str(step)} cannot be read ({error}); if the run is training, try "
+                f"{self.folder / str(step)} cannot be read ({damage}); if the run is training, try "
                 "again; else start it again, which sets damaged checkpoints aside"
-            ) from error
+            )
         damaged = self.folder.parent / "damaged_checkpoints" / str(step)
         self._manager.close()
-        if jax.process_index() == 0:
+
+        def move():
             shutil.rmtree(damaged, ignore_errors=True)
             damaged.parent.mkdir(exist_ok=True)
             (self.folder / str(step)).rename(damaged)
+
+        distributed.on_main(move)
         self._manager = self._open()
-        reason = str(error).strip().splitlines()[0][:200]
         before = f"using step {self.latest} instead" if self.latest else "there is none before it"
         logger.warning(
-            "checkpoint %d is damaged (%s); moved to %s; %s", step, reason, damaged, before
+            "checkpoint %d is damaged (%s); moved to %s; %s", step, damage, damaged, before
         )
 
 

@@ -9,16 +9,16 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 _LOG_EVERY_S = 15.0
 
 
-def make_console() -> Console:
+def make_console(quiet: bool = False) -> Console:
     """The terminal; a log file gets lines of 120 columns, wide enough for every table."""
-    console = Console()
-    return console if console.is_terminal else Console(width=120)
+    console = Console(quiet=quiet)
+    return console if console.is_terminal else Console(width=120, quiet=quiet)
 
 
 class Bar:
     """One stage's progress with images per second, time left and the latest loss.
 
-    The rate leaves out the first step, which compiles the program. Use as a context manager.
+    The rate leaves out the first step, which also warms up. Use as a context manager.
     """
 
     def __init__(self, console: Console, title: str, start: int, total: int, images: int):
@@ -35,12 +35,10 @@ class Bar:
             console=console,
             disable=not console.is_terminal,
         )
-        self._task = self._progress.add_task(title, total=total, completed=start, rest="compiling")
+        self._task = self._progress.add_task(title, total=total, completed=start, rest="")
 
     def __enter__(self) -> "Bar":
         self._progress.start()
-        if not self._console.is_terminal:
-            self._console.print(f"{self._title}: compiling")
         return self
 
     def __exit__(self, *_: object) -> None:

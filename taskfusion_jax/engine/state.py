@@ -31,9 +31,6 @@ class State:
     teacher: dict
 
 
-Loss = Callable[[dict, dict, Any, Any], tuple[jax.Array, dict[str, jax.Array]]]
-"""(params, teacher's parameters, constants, batch) -> (loss, metrics)."""
-
 TEACHERS = {
     "self": lambda state: state.params["net"],
     "ema": lambda state: state.ema,
@@ -48,35 +45,33 @@ def start_stage(state: State, optimiser: optax.GradientTransformation, trainable
 
 
 def make_train_step(
-    loss: Loss,
+    gradients: Callable,
     optimiser: optax.GradientTransformation,
     trainable: str,
     field: str,
     *,
     teacher: str,
     ema_decay: float,
+    shardings: Any,
 ) -> Callable:
-    """Compiles (state, constants, batch) -> (state, metrics); the old state is donated.
+    """Jits (state, constants, batch) -> (state, metrics); the old state is donated.
 
     Only parameters whose name matches `trainable` get gradients and optimiser state.
 
     Args:
-      loss: the stage's loss.
+      gradients: of the stage's loss, see `make_gradients`.
       optimiser: acts on the flat dict of the parameters that move.
       trainable: regular expression on slash-joined names.
       field: config field of `trainable`, for error messages.
       teacher: which parameters the loss gets as its teacher: self, ema or frozen.
       ema_decay: of the moving average.
+      shardings: (of the state, of the metrics).
     """
 
     def step(state: State, constants: Any, batch: Any) -> tuple[State, dict[str, jax.Array]]:
         moving, frozen = names.split(state.params, trainable, field)
-
-        def loss_of(moving):
-            params = names.unflatten({**moving, **frozen})
-            return loss(params, TEACHERS[teacher](state), constants, batch)
-
-        grads, metrics = jax.grad(loss_of, has_aux=True)(moving)
+        guide = names.flatten(TEACHERS[teacher](state))
+        grads, metrics = gradients(moving, frozen, guide, constants, batch)
         updates, opt_state = optimiser.update(grads, state.opt_state, moving)
         moved = optax.apply_updates(moving, updates)
         # A finite loss may still lead to parameters that are not; the norm tells at once.
@@ -89,4 +84,4 @@ def make_train_step(
             ema = jax.tree.map(lambda a, p: decay * a + (1 - decay) * p, ema, params["net"])
         return State(state.step + 1, params, opt_state, ema, state.teacher), metrics
 
-    return jit(step, donate_argnums=0)
+    return jit(step, donate_argnums=0, out_shardings=shardings)

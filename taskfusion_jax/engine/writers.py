@@ -44,6 +44,16 @@ class MetricWriter:
         self._board.close()
 
 
+class Silent:
+    """Writes nothing, in the processes that only compute."""
+
+    def write(self, step: int, stage: str, values: dict[str, float]) -> None:
+        """As `MetricWriter.write`."""
+
+    def close(self) -> None:
+        """As `MetricWriter.close`."""
+
+
 def _event(step: int, **content) -> Event:
     return Event(wall_time=time.time(), step=step, **content)
 

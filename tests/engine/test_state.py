@@ -5,9 +5,12 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from jax.sharding import PartitionSpec
 from ml_collections import ConfigDict
 
 from taskfusion_jax.engine import names
+from taskfusion_jax.engine.gradients import make_gradients
+from taskfusion_jax.engine.mesh import make_mesh, replicated
 from taskfusion_jax.engine.optimiser import make_optimiser, make_schedule
 from taskfusion_jax.engine.state import State, make_train_step, start_stage
 from taskfusion_jax.errors import UserError
@@ -35,8 +38,16 @@ def enter(state, trainable=".*", teacher="self", ema_decay=0.0, lr=LR, **options
     moving, _ = names.split(state.params, trainable, "field")
     config = ConfigDict({**OPTIONS, **options})
     optimiser = make_optimiser(config, optax.constant_schedule(lr), list(moving))
+    mesh = make_mesh({"data": 1, "fsdp": 1, "model": 1}, jax.devices()[:1])
+    specs = dict.fromkeys(names.flatten(state.params), PartitionSpec())
     step = make_train_step(
-        loss_of, optimiser, trainable, "field", teacher=teacher, ema_decay=ema_decay
+        make_gradients(loss_of, mesh, specs, accumulate=1),
+        optimiser,
+        trainable,
+        "field",
+        teacher=teacher,
+        ema_decay=ema_decay,
+        shardings=replicated(mesh),
     )
     return start_stage(state, optimiser, moving), lambda state: step(state, {}, {})
 
