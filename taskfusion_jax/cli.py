@@ -102,7 +102,8 @@ def _mute_libraries() -> None:
     """Orbax logs every save and thread, and its threads print pages after a failed one, which is
     raised and told in one line anyway."""
     logging.set_verbosity(logging.WARNING)
-    python_logging.getLogger("absl").disabled = True
+    for name in ("absl", "asyncio"):
+        python_logging.getLogger(name).disabled = True
     report = sys.unraisablehook
 
     def report_others(unraisable):

@@ -53,40 +53,6 @@ def test_sigterm_at_any_step(tmp_path):
     runs.assert_same_end(tmp_path / "run")
 
 
-DIE_IN_SAVE = """
-import os, runpy, signal, sys
-rename = os.rename
-def die(source, target, **options):
-    if "orbax-checkpoint-tmp" in str(source) and str(target).endswith("checkpoints/4"):
-        os.kill(os.getpid(), signal.SIGKILL)
-    return rename(source, target, **options)
-os.rename = die
-sys.argv[0] = "main"
-runpy.run_module("taskfusion_jax.main", run_name="__main__")
-"""
-
-
-def test_kill_at_any_moment(tmp_path):
-    """In a save, at a step and in an evaluation, one after another."""
-    workdir = tmp_path / "run"
-    code, _, err = runs.end(runs.start(workdir, *runs.FLAGS, program=("-c", DIE_IN_SAVE)))
-    assert (code, err) == (-9, "")
-    assert list(workdir.glob("checkpoints/4.orbax-checkpoint-tmp*"))
-    after = random.randint(3, 5)
-    process = runs.start(workdir, *runs.FLAGS)
-    runs.wait_until(lambda: runs.steps_logged(workdir) >= after, process)
-    process.kill()
-    assert runs.end(process)[0] == -9, f"after step {after}"
-    process = runs.start(workdir, *runs.FLAGS)
-    runs.wait_until((workdir / "checkpoints" / "6").exists, process)
-    process.kill()
-    assert runs.end(process)[0] == -9
-    assert not (workdir / "evaluations" / "single.json").exists()
-    assert runs.go_on(workdir) == 0
-    runs.assert_same_end(workdir)
-    assert sorted(p.name for p in (workdir / "checkpoints").iterdir()) == ["10", "12", "8"]
-
-
 def test_a_finished_run_started_again_changes_nothing(copy):
     assert runs.go_on(copy) == 0
     runs.assert_same_end(copy)

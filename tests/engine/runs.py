@@ -116,18 +116,23 @@ def finished() -> tuple[Path, str, str]:
 
 def saved(workdir: Path, step: int = LAST) -> dict[str, bytes]:
     """Every array of a checkpoint, by name."""
+    path = (workdir / "checkpoints" / str(step) / "state").absolute()
+    checkpointer = ocp.PyTreeCheckpointer()
     with warnings.catch_warnings(action="ignore"):
-        state = ocp.PyTreeCheckpointer().restore(
-            (workdir / "checkpoints" / str(step) / "state").absolute()
+        # As host arrays, whatever devices they were saved from.
+        like = jax.tree.map(
+            lambda _: ocp.RestoreArgs(restore_type=np.ndarray),
+            checkpointer.metadata(path).item_metadata.tree,
         )
+        state = checkpointer.restore(path, restore_args=like)
     leaves = jax.tree_util.tree_leaves_with_path(state)
     return {jax.tree_util.keystr(path): np.asarray(leaf).tobytes() for path, leaf in leaves}
 
 
-def assert_same_end(workdir: Path, other: Path | None = None) -> None:
+def assert_same_end(workdir: Path, other: Path | None = None, step: int = LAST) -> None:
     """Bit for bit the same parameters, optimiser, metrics and results as the undisturbed run."""
     other = other or finished()[0]
-    ours, theirs = saved(workdir), saved(other)
+    ours, theirs = saved(workdir, step), saved(other, step)
     assert ours.keys() == theirs.keys()
     assert not [name for name in ours if ours[name] != theirs[name]]
     assert (workdir / "metrics.jsonl").read_text() == (other / "metrics.jsonl").read_text()
