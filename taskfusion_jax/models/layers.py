@@ -1,59 +1,120 @@
 """Layers shared by the image-translation networks."""
 
+import functools
+from collections.abc import Callable
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-from einops import rearrange, repeat
+from einops import rearrange
+from jax.ad_checkpoint import checkpoint_name
+
+from taskfusion_jax.models.conv import reflect_convolve
 
 
 class ReflectConv(nn.Module):
-    """Convolution on a reflection-padded image (pad `kernel // 2`), so borders show no zeros."""
+    """Convolution on a reflection-padded image (pad `kernel // 2`), so borders show no zeros.
+
+    Attributes:
+      features: output channels.
+      kernel: side of the kernel.
+      lowering: (x, kernel) -> y, how it is computed.
+      normed: an instance norm follows. It takes the bias away again, so it is not added.
+      dtype: of the computation.
+      kernel_init: initialiser of the kernel.
+    """
 
     features: int
     kernel: int
-    stride: int = 1
+    lowering: Callable[[jax.Array, jax.Array], jax.Array] = reflect_convolve
+    normed: bool = False
     dtype: jnp.dtype = jnp.float32
     kernel_init: nn.initializers.Initializer = nn.initializers.lecun_normal()
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        """x: [B, H, W, C] -> [B, ceil(H / stride), ceil(W / stride), features]."""
-        pad = self.kernel // 2
-        x = jnp.pad(x, ((0, 0), (pad, pad), (pad, pad), (0, 0)), mode="reflect")
-        return nn.Conv(
-            self.features,
-            (self.kernel, self.kernel),
-            strides=self.stride,
-            padding="VALID",
-            dtype=self.dtype,
-            kernel_init=self.kernel_init,
-            name="conv",
-        )(x)
+        """x: [B, H, W, C] or phases of it -> whatever `lowering` returns."""
+        shape = (self.kernel, self.kernel, x.shape[-1], self.features)
+        kernel, bias = _ConvParams(shape, self.kernel_init, name="conv")()
+        y = self.lowering(x.astype(self.dtype), kernel.astype(self.dtype))
+        if not self.normed:
+            y += jnp.broadcast_to(bias.astype(self.dtype), y.shape)
+        return checkpoint_name(y, "conv")
 
 
-def upsample(x: jax.Array, factor: int = 2) -> jax.Array:
-    """Nearest-neighbour enlargement. x: [B, H, W, C] -> [B, factor H, factor W, C]."""
-    return repeat(x, "b h w c -> b (h fh) (w fw) c", fh=factor, fw=factor)
+class _ConvParams(nn.Module):
+    """The parameters of a `nn.Conv`, by its names."""
+
+    shape: tuple[int, int, int, int]
+    kernel_init: nn.initializers.Initializer
+
+    @nn.compact
+    def __call__(self) -> tuple[jax.Array, jax.Array]:
+        kernel = self.param("kernel", self.kernel_init, self.shape)
+        return kernel, self.param("bias", nn.initializers.zeros, self.shape[-1:])
 
 
 def instance_norm(x: jax.Array, epsilon: float = 1e-5) -> jax.Array:
     """Zero mean and unit variance per image and channel, without an affine map.
 
-    x: [B, H, W, C]. Statistics are float32 whatever the compute dtype.
+    x: [B, H, W, C] or phases. Statistics are float32 whatever the compute dtype.
     """
-    wide = x.astype(jnp.float32)
-    mean = jnp.mean(wide, axis=(1, 2), keepdims=True)
-    variance = jnp.var(wide, axis=(1, 2), keepdims=True)
-    return ((wide - mean) * jax.lax.rsqrt(variance + epsilon)).astype(x.dtype)
+    ones = jnp.ones((x.shape[0], x.shape[-1]), jnp.float32)
+    return modulated_norm(x, ones, jnp.zeros_like(ones), epsilon)
 
 
-def film(x: jax.Array, gamma: jax.Array, beta: jax.Array) -> jax.Array:
-    """Feature-wise linear modulation, gamma * x + beta (paper 004, equation 2).
+def modulated_norm(
+    x: jax.Array, gamma: jax.Array, beta: jax.Array, epsilon: float = 1e-5
+) -> jax.Array:
+    """Instance norm, then FiLM: gamma * norm(x) + beta (paper 004, equation 2).
 
-    x: [B, H, W, C]; gamma, beta: [B, C].
+    x: [B, H, W, C] or phases; gamma, beta: [B, C].
     """
-    gamma, beta = (rearrange(p, "b c -> b 1 1 c").astype(x.dtype) for p in (gamma, beta))
-    return gamma * x + beta
+    pixels = x.reshape(x.shape[0], -1, x.shape[-1])
+    return _modulated_norm(pixels, gamma, beta, epsilon).reshape(x.shape)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(3,))
+def _modulated_norm(x, gamma, beta, epsilon):
+    return _modulated_norm_forward(x, gamma, beta, epsilon)[0]
+
+
+def _modulated_norm_forward(x, gamma, beta, epsilon):
+    mean = _mean(x.astype(jnp.float32))
+    centred = x.astype(jnp.float32) - mean
+    scale = jax.lax.rsqrt(_mean(jnp.square(centred)) + epsilon)
+    y = centred * (scale * _row(gamma)) + _row(beta)
+    return y.astype(x.dtype), (x, gamma, mean, scale)
+
+
+def _modulated_norm_backward(_, residuals, g):
+    """The closed form needs two sums per channel; autodiff would take five."""
+    x, gamma, mean, scale = residuals
+    g = g.astype(jnp.float32)
+    normed = (x.astype(jnp.float32) - mean) * scale
+    mean_g, mean_gx = _mean(g), _mean(g * normed)
+    dx = (scale * _row(gamma)) * (g - mean_g - normed * mean_gx)
+    pixels = x.shape[1]
+    return dx.astype(x.dtype), pixels * mean_gx[:, 0], pixels * mean_g[:, 0]
+
+
+_modulated_norm.defvjp(_modulated_norm_forward, _modulated_norm_backward)
+
+
+def _row(p: jax.Array) -> jax.Array:
+    return rearrange(p.astype(jnp.float32), "b c -> b 1 c")
+
+
+def _mean(x: jax.Array) -> jax.Array:
+    """[B, N, C] -> [B, 1, C]. As a matrix product where a sum of columns is slow (XLA on a CPU)."""
+
+    def product(x):
+        ones = jnp.full((x.shape[0], 1, x.shape[1]), 1 / x.shape[1], x.dtype)
+        return jnp.einsum("bon,bnc->boc", ones, x)
+
+    return jax.lax.platform_dependent(
+        x, cpu=product, default=lambda x: jnp.mean(x, axis=1, keepdims=True)
+    )
 
 
 def _ones_then_zeros(_key: jax.Array, shape: tuple[int], dtype=jnp.float32) -> jax.Array:
@@ -71,7 +132,7 @@ class FilmNorm(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array, c: jax.Array) -> jax.Array:
-        """x: [B, H, W, C], c: [B, slots] -> [B, H, W, C]."""
+        """x: [B, H, W, C] or phases, c: [B, slots] -> as x."""
         out = nn.Dense(
             2 * x.shape[-1],
             kernel_init=nn.initializers.normal(0.02),
@@ -79,4 +140,4 @@ class FilmNorm(nn.Module):
             name="generator",
         )(c)
         gamma, beta = jnp.split(out, 2, axis=-1)
-        return film(instance_norm(x), gamma, beta)
+        return modulated_norm(x, gamma, beta)

@@ -4,6 +4,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from einops import repeat
+from jax.ad_checkpoint import checkpoint_name
 
 from taskfusion_jax.models.layers import instance_norm
 
@@ -31,7 +32,8 @@ class PatchGAN(nn.Module):
         h = jnp.concatenate([2 * x - 1, planes], axis=-1).astype(self.dtype)
 
         def conv(h, features, stride):
-            return nn.Conv(features, (4, 4), stride, padding=1, dtype=self.dtype)(h)
+            h = nn.Conv(features, (4, 4), stride, padding=1, dtype=self.dtype)(h)
+            return checkpoint_name(h, "conv")
 
         for i in range(self.layers + 1):
             stride = 2 if i < self.layers else 1

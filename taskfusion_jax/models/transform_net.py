@@ -1,12 +1,22 @@
 """Johnson's image-transform network, told by a task vector what to do (paper 004, figure 1)."""
 
+import functools
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from einops import rearrange
+from jax.ad_checkpoint import checkpoint_name
 
 from taskfusion_jax.errors import UserError
-from taskfusion_jax.models.layers import FilmNorm, ReflectConv, upsample
+from taskfusion_jax.models.conv import (
+    merge_phases,
+    phases_convolve,
+    reflect_convolve,
+    split_phases,
+    upsample_convolve,
+)
+from taskfusion_jax.models.layers import FilmNorm, ReflectConv
 
 
 class TransformNet(nn.Module):
@@ -57,27 +67,33 @@ class TransformNet(nn.Module):
             raise UserError(f"images need sides that are multiples of 4, got {height}x{width}")
         w = self.width
 
-        def conv_norm(h, features, kernel, stride, name):
-            h = ReflectConv(features, kernel, stride, self.dtype, name=name)(h)
+        def conv_norm(h, features, kernel, name, lowering=reflect_convolve):
+            h = ReflectConv(features, kernel, lowering, True, self.dtype, name=name)(h)
             return FilmNorm(name=f"{name}_norm")(h, c)
 
         def skip(h, name):
             return FilmNorm(name=name)(h, c) if self.skips else 0
 
         x = 2 * x - 1
-        full = nn.relu(conv_norm(x.astype(self.dtype), w, 9, 1, "down_0"))
-        half = nn.relu(conv_norm(full, 2 * w, 3, 2, "down_1"))
-        h = nn.relu(conv_norm(half, 4 * w, 3, 2, "down_2"))
+        halve = functools.partial(reflect_convolve, stride=2)
+        full = nn.relu(conv_norm(x, w, 9, "down_0"))
+        half = nn.relu(conv_norm(full, 2 * w, 3, "down_1", halve))
+        h = nn.relu(conv_norm(half, 4 * w, 3, "down_2", halve))
         for i in range(self.blocks):
-            residual = nn.relu(conv_norm(h, 4 * w, 3, 1, f"block_{i}_a"))
-            h = h + conv_norm(residual, 4 * w, 3, 1, f"block_{i}_b")
-        h = nn.relu(conv_norm(upsample(h), 2 * w, 3, 1, "up_0") + skip(half, "skip_half"))
-        h = nn.relu(conv_norm(upsample(h), w, 3, 1, "up_1") + skip(full, "skip_full"))
+            residual = nn.relu(conv_norm(h, 4 * w, 3, f"block_{i}_a"))
+            h = checkpoint_name(h + conv_norm(residual, 4 * w, 3, f"block_{i}_b"), "block")
+        h = conv_norm(h, 2 * w, 3, "up_0", upsample_convolve)
+        h = nn.relu(merge_phases(h) + skip(half, "skip_half"))
+        # From here on the image stays in phases, as `up_1` makes and `out` wants it.
+        h = conv_norm(h, w, 3, "up_1", upsample_convolve)
+        h = nn.relu(h + skip(split_phases(full), "skip_full"))
         zeros = nn.initializers.zeros
         # With the gate the network begins as the identity, without it as a random image.
-        out = {"kernel_init": zeros} if self.input_gate else {}
-        y = ReflectConv(3 + self.pixel_gate, 9, 1, self.dtype, name="out", **out)(h)
-        y = y.astype(jnp.float32)
+        init = {"kernel_init": zeros} if self.input_gate else {}
+        h = ReflectConv(
+            3 + self.pixel_gate, 9, phases_convolve, dtype=self.dtype, name="out", **init
+        )(h)
+        y = merge_phases(h).astype(jnp.float32)
         if self.input_gate:
             gate = 1 + nn.Dense(3, use_bias=False, kernel_init=zeros, name="gate")(c)
             gate = rearrange(gate, "b c -> b 1 1 c") + (y[..., 3:] if self.pixel_gate else 0)

@@ -6,6 +6,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.ad_checkpoint import checkpoint_name
 
 from taskfusion_jax.errors import UserError, did_you_mean
 
@@ -56,7 +57,8 @@ class VGG16(nn.Module):
                 x = nn.max_pool(x, (2, 2), strides=(2, 2))
             if 0 in x.shape[1:3]:
                 raise UserError(f"the images are too small for {relu} of VGG16")
-            x = nn.relu(nn.Conv(width, (3, 3), padding=1, dtype=self.dtype, name=conv)(x))
+            x = nn.Conv(width, (3, 3), padding=1, dtype=self.dtype, name=conv)(x)
+            x = nn.relu(checkpoint_name(x, "conv"))
             if relu in self.layers:
                 features[relu] = x
             if relu == deepest:
