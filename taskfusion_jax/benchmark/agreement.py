@@ -6,11 +6,13 @@ from taskfusion_jax.benchmark.work import Result
 from taskfusion_jax.errors import UserError
 
 TOLERANCE = {
-    "float32": {"output": 1e-4, "loss": 1e-4, "gradient": 2e-3, "floor": 0.01},
+    "float32": {"output": 1e-4, "loss": 1e-4, "gradient": 1e-2, "floor": 0.01},
     "tensorfloat32": {"output": 1e-2, "loss": 1e-2, "gradient": 1e-1, "floor": 0.1},
     "bfloat16": {"output": 3e-2, "loss": 3e-2, "gradient": 2e-1, "floor": 0.3},
 }
 """Precision -> kind of result -> largest relative error; see `check` for `floor`."""
+
+# float32 gradients of the paper's network: PyTorch's own two layouts differ by 2e-3.
 
 
 def check(ours: Result, theirs: Result, precision: str, field: str) -> float:
