@@ -181,12 +181,12 @@ def test_when_one_dies_the_other_leaves_and_both_resume(two, tmp_path, victim):
     code, _, err = runs.end(processes[1 - victim])
     assert time.monotonic() - began < PATIENCE_S
     assert code not in (0, None)
-    lines = [line for line in err.splitlines() if "[Gloo]" not in line]
-    assert re.match(f"error: process {victim} died", lines[0]), err
+    assert re.search(f"^error: process {victim} died .* start the same command", err, re.M), err
     runs.end(processes[victim])
-    for code, _, err in end_all(start_two(workdir)):
-        assert code == 0, err
-    runs.assert_same_end(workdir, two, LAST)
+    if victim == 1:  # once will do
+        for code, _, err in end_all(start_two(workdir)):
+            assert code == 0, err
+        runs.assert_same_end(workdir, two, LAST)
 
 
 def test_a_failure_of_one_ends_both_with_its_message(tmp_path):
