@@ -1,6 +1,8 @@
 """The input pipeline alone: source, crop, damage, batch; nothing waits for a device."""
 
-from taskfusion_jax.benchmark.timing import block_size, seconds
+import time
+
+from taskfusion_jax.benchmark import timing
 from taskfusion_jax.data.pipeline import train_batches
 from taskfusion_jax.data.sources import build_source
 from taskfusion_jax.errors import UserError
@@ -34,19 +36,25 @@ class Pipeline:
         groups = experiment.groups
         self.images = groups * len(tasks)
         self.workers = data.workers or data.threads
+        # Each process keeps examples ahead, and a few batches of them.
+        self._prepared = 1 + 2 * max(1, data.workers) * (1 + data.prefetch // self.images)
         self.kind = "processes" if data.workers else "threads"
         self._batches = train_batches(source, tasks, data, groups=groups, seed=config.seed, start=0)
-
-    def run(self, calls: int) -> None:
-        """Draws so many batches."""
-        for _ in range(calls):
-            next(self._batches)
 
     def measure(self, repeats: int) -> tuple[float, ...]:
         """Seconds per batch in each of `repeats` blocks.
 
-        The blocks follow one another without a pause, in which batches would pile up.
+        The blocks follow one another without a pause, in which batches would pile up; those that
+        were prepared before anybody asked are drawn first and do not count.
         """
-        calls = block_size(self)
-        seconds(self, calls)  # what was prepared before anybody asked
-        return tuple(seconds(self, calls) / calls for _ in range(repeats))
+        for _ in range(self._prepared):
+            next(self._batches)
+        return tuple(self._block() for _ in range(repeats))
+
+    def _block(self) -> float:
+        """Draws batches for a while; returns seconds per batch."""
+        began, drawn, passed = time.perf_counter(), 0, 0.0
+        while passed < timing.BLOCK_S:
+            next(self._batches)
+            drawn, passed = drawn + 1, time.perf_counter() - began
+        return passed / drawn
