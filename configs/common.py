@@ -14,7 +14,6 @@ def get_config() -> ConfigDict:
     config.dtype = "float32"  # or bfloat16: compute only, parameters stay float32
     config.groups = 0  # how often `rows` repeats in a batch; 0 = once per device
     config.accumulate = 1  # parts of a device's rows, one after another, to save memory
-    config.remat = ""  # what backward passes keep: all; "conv": convolutions; "block": blocks
     config.mesh = ConfigDict({"data": -1, "fsdp": 1, "model": 1})  # devices; -1 = the rest
     # (regex on parameter names, mesh axis that divides them), the first match counts
     config.sharding = ((".*/kernel", "fsdp"),)
@@ -24,6 +23,7 @@ def get_config() -> ConfigDict:
     config.method = "film"
     config.network = ConfigDict(
         {"width": 32, "blocks": 5, "input_gate": False, "pixel_gate": False, "skips": False}
+        | {"remat": False}  # backward passes compute again what they need: less memory, more time
     )
     config.critic = ConfigDict({"width": 64, "layers": 2})
     config.perceptual = ConfigDict(

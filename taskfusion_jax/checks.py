@@ -4,7 +4,6 @@ import functools
 
 from ml_collections import ConfigDict
 
-from taskfusion_jax.engine.remat import KEEPS
 from taskfusion_jax.errors import UserError, did_you_mean
 from taskfusion_jax.models.vgg16 import CONVS
 
@@ -35,9 +34,6 @@ def check_config(config: ConfigDict) -> None:
         raise UserError(f"config.data.scale={config.data.scale} must be above 0 and at most 1")
     if not 0 <= config.ema < 1:
         raise UserError(f"config.ema={config.ema} must be at least 0 and below 1")
-    if config.remat and config.remat not in KEEPS:
-        hint = did_you_mean(config.remat, KEEPS)
-        raise UserError(f"config.remat: no '{config.remat}'{hint}; '' keeps all")
     for field in ("perceptual.layers", "evaluate.frechet_layers"):
         _check_layers(field, functools.reduce(getattr, field.split("."), config))
 

@@ -14,7 +14,6 @@ from taskfusion_jax.engine import names, sharding
 from taskfusion_jax.engine.compile import jit
 from taskfusion_jax.engine.gradients import make_gradients
 from taskfusion_jax.engine.optimiser import make_optimiser, make_schedule
-from taskfusion_jax.engine.remat import rematerialised
 from taskfusion_jax.engine.state import TEACHERS, State, make_train_step, start_stage
 from taskfusion_jax.errors import UserError, did_you_mean
 from taskfusion_jax.methods.registry import build_method
@@ -46,7 +45,8 @@ class Experiment:
         self.method = build_method(config)
         self.critic = PatchGAN(dtype=self.method.dtype, **config.critic)
         layers = dict.fromkeys((*config.perceptual.layers, CONTENT_LAYER))
-        self.vgg = VGG16(layers=tuple(layers), dtype=self.method.dtype)
+        remat = config.network.remat
+        self.vgg = VGG16(layers=tuple(layers), remat=remat, dtype=self.method.dtype)
         if config.teacher not in TEACHERS:
             hint = did_you_mean(config.teacher, TEACHERS)
             raise UserError(f"config.teacher: no '{config.teacher}'{hint}")
@@ -136,10 +136,9 @@ class Experiment:
         """The stage's jitted step, (state, constants, batch) -> (state, metrics)."""
         entries = layout(stage.options.rows, self.tasks, stage.options.combine)
         objective = Objective(self.method.apply, self.critic, self.vgg, entries)
-        loss = rematerialised(objective, self.config.remat)
         state = jax.tree.map(lambda x: x.sharding, self.abstract_state(stage))
         return make_train_step(
-            make_gradients(loss, self.mesh, self.specs, self.config.accumulate),
+            make_gradients(objective, self.mesh, self.specs, self.config.accumulate),
             self.optimiser(stage, list(self._trainable(params, stage))),
             stage.options.trainable,
             f"{stage.field}.trainable",

@@ -13,7 +13,7 @@ from taskfusion_jax.errors import UserError
 
 _MAY_CHANGE = (
     "evaluate.", "checkpoint.", "log_every", "data.workers", "data.threads", "data.prefetch",
-    "mesh.", "sharding", "accumulate", "remat",
+    "mesh.", "sharding", "accumulate", "network.remat",
 )  # fmt: skip
 """Fields that change what is learnt by rounding at most: a run may go on with other values."""
 

@@ -106,4 +106,4 @@ def matmul(dtype: jnp.dtype, seed: int) -> Work:
     def program():
         return Forward(jnp.matmul, jnp.asarray(a, dtype), jnp.asarray(b, dtype))
 
-    return Work("matmul", 0, 2 * side**3, program, twin, note=f"{side}x{side}")
+    return Work("matmul", 1, 2 * side**3, program, twin)

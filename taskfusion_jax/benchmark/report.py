@@ -10,17 +10,17 @@ from rich.table import Table
 from taskfusion_jax.benchmark.run import OURS, Report
 from taskfusion_jax.benchmark.work import Measured, Timing
 
-_MATMUL = "matmul"
 _STEP = "train_step"
 
 
 def flat(report: Report) -> dict[str, Any]:
     """Every number under a key `work/what`; other sides' under `work/torch MODE LAYOUT/what`."""
     numbers = dict(report.facts)
-    ceilings = _ceilings(report)
     for measured in report.works:
         name = measured.work.name
-        numbers |= {f"{name}/{k}": v for k, v in _numbers(measured, ceilings).items()}
+        numbers |= {f"{name}/{k}": v for k, v in _numbers(measured).items()}
+    for side, rate in _ceilings(report).items():
+        numbers["matmul/" + ("" if side == OURS else f"{side}/") + "gflops_per_s"] = rate
     if report.pipeline:
         numbers |= {f"pipeline/{k}": v for k, v in pipeline_numbers(report).items()}
     numbers["compile_s"] = sum(measured.ours.compile_s for measured in report.works)
@@ -29,25 +29,25 @@ def flat(report: Report) -> dict[str, Any]:
 
 
 def _ceilings(report: Report) -> dict[str, float]:
-    """FLOP/s of the matrix product by each contender's side: `jax` and `torch`."""
-    for measured in report.works:
-        if measured.work.name == _MATMUL:
-            timings = {OURS: measured.ours, **measured.theirs}
-            return {k.split()[0]: measured.work.flops / t.median for k, t in timings.items()}
-    return {}
+    """GFLOP/s of the matrix product by side, over all works."""
+    sides = report.works[0].ceilings if report.works else ()
+    return {
+        side: statistics.median(measured.ceilings[side] for measured in report.works) / 1e9
+        for side in sides
+    }
 
 
-def _numbers(measured: Measured, ceilings: dict[str, float]) -> dict[str, Any]:
+def _numbers(measured: Measured) -> dict[str, Any]:
     work, best = measured.work, measured.best
     numbers = {
-        "images": work.images or None,
-        **_timing(measured, OURS, measured.ours, ceilings),
+        "images": work.images,
+        **_timing(measured, OURS, measured.ours),
         "flops": work.flops,
         "traced_flops": work.traced_flops,
         "xla_flops": measured.ours.xla_flops,
     }
     for name, timing in measured.theirs.items():
-        theirs = _timing(measured, name, timing, ceilings)
+        theirs = _timing(measured, name, timing)
         numbers |= {f"{name}/{key}": value for key, value in theirs.items()}
     if best:
         ratios = measured.ratios
@@ -60,27 +60,21 @@ def _numbers(measured: Measured, ceilings: dict[str, float]) -> dict[str, Any]:
     return numbers
 
 
-def _timing(
-    measured: Measured, name: str, timing: Timing, ceilings: dict[str, float]
-) -> dict[str, Any]:
+def _timing(measured: Measured, name: str, timing: Timing) -> dict[str, Any]:
     images, flops = measured.work.images, measured.work.flops
-    numbers = {
+    return {
+        "images_per_s": images / timing.median,
+        "images_per_s_min": images / max(timing.seconds),
+        "images_per_s_max": images / min(timing.seconds),
         "seconds": timing.median,
         "seconds_min": min(timing.seconds),
         "seconds_max": max(timing.seconds),
         "rounds": len(timing.seconds),
         "gflops_per_s": flops / timing.median / 1e9,
-        "share_of_matmul": flops / timing.median / ceilings[name.split()[0]],
+        "share_of_matmul": flops / timing.median / measured.ceilings[name.split()[0]],
         "compile_s": timing.compile_s,
         "peak_bytes": timing.peak_bytes,
     }
-    if images:
-        numbers |= {
-            "images_per_s": images / timing.median,
-            "images_per_s_min": images / max(timing.seconds),
-            "images_per_s_max": images / min(timing.seconds),
-        }
-    return numbers
 
 
 def pipeline_numbers(report: Report) -> dict[str, Any]:
@@ -105,14 +99,14 @@ def pipeline_numbers(report: Report) -> dict[str, Any]:
 
 def show(report: Report, console: Console) -> None:
     """Prints the table, the input pipeline, FLOPs, and what to know of them."""
-    facts, ceilings = report.facts, _ceilings(report)
+    facts = report.facts
     if report.works:
         table = Table(box=None, pad_edge=False)
         for heading in _HEADINGS:
             justify = "left" if heading == _HEADINGS[0] else "right"
             table.add_column(heading, justify=justify, no_wrap=True)
         for measured in report.works:
-            for row in _rows(measured, ceilings):
+            for row in _rows(measured):
                 table.add_row(*row)
             table.add_section()
         console.print(table)
@@ -132,22 +126,20 @@ _HEADINGS = (
 _LEGEND = (
     "Medians of interleaved rounds. ratio: our speed over that variant's; * the best variant, "
     "which counts, with the range over rounds. GFLOP/s: the network's definition over the time. "
-    "of matmul: over that side's square product. MiB: peak memory of the program."
+    "of matmul: over that side's large matrix product. MiB: peak memory of the program."
 )
 
 
-def _rows(measured: Measured, ceilings: dict[str, float]) -> Iterator[tuple[str, ...]]:
+def _rows(measured: Measured) -> Iterator[tuple[str, ...]]:
     work = measured.work
-    images = f"{work.images} images" if work.images else work.note
-    yield (f"[bold]{work.name}[/], {images}", *[""] * (len(_HEADINGS) - 1))
+    yield (f"[bold]{work.name}[/], {work.images} images", *[""] * (len(_HEADINGS) - 1))
     for name, timing in {OURS: measured.ours, **measured.theirs}.items():
-        numbers = _timing(measured, name, timing, ceilings)
-        rate = numbers.get("images_per_s")
+        numbers = _timing(measured, name, timing)
         yield (
             f"  {name} *" if name == measured.best else f"  {name}",
             f"{1e3 * timing.median:.1f}",
-            f"{rate:.1f}" if rate else "",
-            f"{numbers['images_per_s_min']:.1f}-{numbers['images_per_s_max']:.1f}" if rate else "",
+            f"{numbers['images_per_s']:.1f}",
+            f"{numbers['images_per_s_min']:.1f}-{numbers['images_per_s_max']:.1f}",
             _ratio(measured, name),
             f"{numbers['gflops_per_s']:.0f}",
             f"{100 * numbers['share_of_matmul']:.0f} %",
@@ -171,14 +163,15 @@ def _ratio(measured: Measured, name: str) -> str:
 def _lines(report: Report) -> Iterator[str]:
     for measured in report.works:
         work, seen = measured.work, measured.ours.xla_flops
-        if not work.images:
-            continue
         counts = [f"{work.flops / 1e9:.2f} GFLOP by definition"]
         if work.traced_flops:
             counts.append(f"{work.traced_flops / 1e9:.2f} as traced")
         if seen:
             counts.append(f"{seen / 1e9:.2f} by XLA's count of the program")
         yield f"{work.name}: {', '.join(counts)}{f'; {work.note}' if work.note else ''}"
+    if ceilings := _ceilings(report):
+        rates = ", ".join(f"{rate:.0f} GFLOP/s by {side}" for side, rate in ceilings.items())
+        yield f"large matrix product in the same rounds: {rates}"
     if report.pipeline:
         yield _pipeline_line(pipeline_numbers(report))
     yield from report.notes

@@ -3,6 +3,7 @@
 import dataclasses
 from typing import Any
 
+import numpy as np
 from ml_collections import ConfigDict
 from rich.console import Console
 
@@ -41,7 +42,7 @@ class Report:
     """All that one run measured.
 
     Attributes:
-      works: in the order of the table, `matmul` first.
+      works: in the order of the table.
       pipeline, pipeline_s: the input pipeline and its seconds per batch, where there is one.
       notes: lines for the reader.
       facts: config, seed, hardware, versions, as flat keys.
@@ -79,12 +80,8 @@ def benchmark(config: ConfigDict, options: Options, console: Console) -> Report:
         seconds = pipeline.measure(options.repeats)
         notes += [f"pipeline: {pipeline.note}"] if pipeline.note else []
     makers = {name: make for name, make in makers.items() if name in chosen}
-    works = []
-    if makers:
-        ceiling = programs.matmul(workload.dtype, config.seed)
-        works.append(_measure(ceiling, side, options.repeats, console))
-    for make in makers.values():
-        works.append(_measure(make(), side, options.repeats, console))
+    ceiling = _ceiling(workload.dtype, config.seed, side) if makers else None
+    works = [_measure(make(), ceiling, side, options.repeats, console) for make in makers.values()]
     return Report(works, pipeline, seconds, notes, facts)
 
 
@@ -106,8 +103,22 @@ def _facts(config: ConfigDict, options: Options) -> dict[str, Any]:
     }
 
 
-def _measure(work: Work, side: Torch | None, repeats: int, console: Console) -> Measured:
-    """Compiles, compares, then times."""
+def _ceiling(dtype: Any, seed: int, side: Torch | None) -> tuple[Work, dict[str, Program]]:
+    """A large matrix product, and its programs by side: no network does more FLOP/s than that."""
+    work = programs.matmul(dtype, seed)
+    ours = work.program()
+    theirs = side.programs(work, ours.result, lambda _: None) if side else {}
+    return work, {OURS: ours, **{name.split()[0]: program for name, program in theirs.items()}}
+
+
+def _measure(
+    work: Work,
+    ceiling: tuple[Work, dict[str, Program]],
+    side: Torch | None,
+    repeats: int,
+    console: Console,
+) -> Measured:
+    """Compiles, compares, then times; the product that shows the ceiling runs in every round."""
     with console.status("") as status:
 
         def say(words):
@@ -117,13 +128,18 @@ def _measure(work: Work, side: Torch | None, repeats: int, console: Console) -> 
 
         say("compiling")
         ours = {OURS: work.program()}
-        theirs = side.programs(work, ours[OURS].result, say) if side and work.twin else {}
+        theirs = side.programs(work, ours[OURS].result, say) if side else {}
         say(f"timing {repeats} rounds of {', '.join((*ours, *theirs))}")
+        product, sides = ceiling
+        products = {f"{name} product": program for name, program in sides.items()}
         taken = interleave(
-            [ours, theirs], repeats, lambda n: status.update(f"{work.name}: round {n}/{repeats}")
+            [ours, theirs, *({name: program} for name, program in sides.items())],
+            repeats,
+            lambda n: status.update(f"{work.name}: round {n}/{repeats}"),
         )
+    ceilings = {name.split()[0]: product.flops / np.median(taken[name]) for name in products}
     timings = {name: _timing(p, taken[name]) for name, p in {**ours, **theirs}.items()}
-    return Measured(work, timings.pop(OURS), timings)
+    return Measured(work, timings.pop(OURS), timings, ceilings)
 
 
 def _timing(program: Program, seconds: tuple[float, ...]) -> Timing:

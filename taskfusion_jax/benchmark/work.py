@@ -35,7 +35,7 @@ class Work:
 
     Attributes:
       name: forward, train_step, ...
-      images: per call; 0 where there are none.
+      images: per call.
       flops: multiplications and additions per call by the network's definition. A lowering that
         saves some, or wastes some, shows as speed: it does not change this number.
       program: makes our program.
@@ -75,16 +75,26 @@ class Timing:
 
 @dataclasses.dataclass(frozen=True)
 class Measured:
-    """One work's timings: ours, and each variant of the other side by name."""
+    """One work's timings.
+
+    Attributes:
+      work: what was done.
+      ours: by us.
+      theirs: by each variant of the other side, by name.
+      ceilings: FLOP/s of a large matrix product in the same rounds, by side: `jax`, `torch`.
+    """
 
     work: Work
     ours: Timing
     theirs: dict[str, Timing]
+    ceilings: dict[str, float]
 
     @property
     def best(self) -> str | None:
-        """The other side's fastest variant, which is the one that counts."""
-        return min(self.theirs, key=lambda name: self.theirs[name].median, default=None)
+        """The other side's fastest variant of those timed in every round: the one that counts."""
+        rounds = max((len(timing.seconds) for timing in self.theirs.values()), default=0)
+        whole = [name for name, timing in self.theirs.items() if len(timing.seconds) == rounds]
+        return min(whole, key=lambda name: self.theirs[name].median, default=None)
 
     @property
     def ratios(self) -> tuple[float, ...]:

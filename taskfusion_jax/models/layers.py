@@ -7,7 +7,6 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from einops import rearrange
-from jax.ad_checkpoint import checkpoint_name
 
 from taskfusion_jax.models.conv import reflect_convolve
 
@@ -39,7 +38,7 @@ class ReflectConv(nn.Module):
         y = self.lowering(x.astype(self.dtype), kernel.astype(self.dtype))
         if not self.normed:
             y += jnp.broadcast_to(bias.astype(self.dtype), y.shape)
-        return checkpoint_name(y, "conv")
+        return y
 
 
 class _ConvParams(nn.Module):

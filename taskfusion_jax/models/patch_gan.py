@@ -4,7 +4,6 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from einops import repeat
-from jax.ad_checkpoint import checkpoint_name
 
 from taskfusion_jax.models.layers import instance_norm
 
@@ -32,8 +31,7 @@ class PatchGAN(nn.Module):
         h = jnp.concatenate([2 * x - 1, planes], axis=-1).astype(self.dtype)
 
         def conv(h, features, stride):
-            h = nn.Conv(features, (4, 4), stride, padding=1, dtype=self.dtype)(h)
-            return checkpoint_name(h, "conv")
+            return nn.Conv(features, (4, 4), stride, padding=1, dtype=self.dtype)(h)
 
         for i in range(self.layers + 1):
             stride = 2 if i < self.layers else 1

@@ -6,7 +6,6 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from einops import rearrange
-from jax.ad_checkpoint import checkpoint_name
 
 from taskfusion_jax.errors import UserError
 from taskfusion_jax.models.conv import (
@@ -17,6 +16,8 @@ from taskfusion_jax.models.conv import (
     upsample_convolve,
 )
 from taskfusion_jax.models.layers import FilmNorm, ReflectConv
+
+_ZEROS = nn.initializers.zeros
 
 
 class TransformNet(nn.Module):
@@ -35,6 +36,8 @@ class TransformNet(nn.Module):
         replace the input where it must (our extension, off in the paper; needs `input_gate`).
       skips: adds the encoder's first two feature maps, each through a FiLM of its own, to the
         decoder's maps of the same size (our extension, off in the paper).
+      remat: keeps for the backward pass only what lies between encoder, blocks and decoder, and
+        computes the rest again: less memory, a third more computing.
       dtype: compute dtype of the convolutions; parameters and norm statistics stay float32.
     """
 
@@ -43,6 +46,7 @@ class TransformNet(nn.Module):
     input_gate: bool = False
     pixel_gate: bool = False
     skips: bool = False
+    remat: bool = False
     dtype: jnp.dtype = jnp.float32
 
     @nn.compact
@@ -65,37 +69,44 @@ class TransformNet(nn.Module):
         height, width = x.shape[1:3]
         if height % 4 or width % 4:
             raise UserError(f"images need sides that are multiples of 4, got {height}x{width}")
-        w = self.width
-
-        def conv_norm(h, features, kernel, name, lowering=reflect_convolve):
-            h = ReflectConv(features, kernel, lowering, True, self.dtype, name=name)(h)
-            return FilmNorm(name=f"{name}_norm")(h, c)
-
-        def skip(h, name):
-            return FilmNorm(name=name)(h, c) if self.skips else 0
-
         x = 2 * x - 1
-        halve = functools.partial(reflect_convolve, stride=2)
-        full = nn.relu(conv_norm(x, w, 9, "down_0"))
-        half = nn.relu(conv_norm(full, 2 * w, 3, "down_1", halve))
-        h = nn.relu(conv_norm(half, 4 * w, 3, "down_2", halve))
+        keep_less = nn.remat if self.remat else lambda part: part
+        full, half, h = keep_less(TransformNet._encode)(self, x, c)
         for i in range(self.blocks):
-            residual = nn.relu(conv_norm(h, 4 * w, 3, f"block_{i}_a"))
-            h = checkpoint_name(h + conv_norm(residual, 4 * w, 3, f"block_{i}_b"), "block")
-        h = conv_norm(h, 2 * w, 3, "up_0", upsample_convolve)
-        h = nn.relu(merge_phases(h) + skip(half, "skip_half"))
-        # From here on the image stays in phases, as `up_1` makes and `out` wants it.
-        h = conv_norm(h, w, 3, "up_1", upsample_convolve)
-        h = nn.relu(h + skip(split_phases(full), "skip_full"))
-        zeros = nn.initializers.zeros
-        # With the gate the network begins as the identity, without it as a random image.
-        init = {"kernel_init": zeros} if self.input_gate else {}
-        h = ReflectConv(
-            3 + self.pixel_gate, 9, phases_convolve, dtype=self.dtype, name="out", **init
-        )(h)
-        y = merge_phases(h).astype(jnp.float32)
+            h = keep_less(functools.partial(TransformNet._block, index=i))(self, h, c)
+        y = keep_less(TransformNet._decode)(self, h, half, full, c)
         if self.input_gate:
-            gate = 1 + nn.Dense(3, use_bias=False, kernel_init=zeros, name="gate")(c)
+            gate = 1 + nn.Dense(3, use_bias=False, kernel_init=_ZEROS, name="gate")(c)
             gate = rearrange(gate, "b c -> b 1 1 c") + (y[..., 3:] if self.pixel_gate else 0)
             y = y[..., :3] + gate * x
         return (y + 1) / 2
+
+    def _conv_norm(self, h, c, features, kernel, name, lowering=reflect_convolve):
+        h = ReflectConv(features, kernel, lowering, True, self.dtype, name=name)(h)
+        return FilmNorm(name=f"{name}_norm")(h, c)
+
+    def _skip(self, h, c, name):
+        return FilmNorm(name=name)(h, c) if self.skips else 0
+
+    def _encode(self, x, c):
+        w, halve = self.width, functools.partial(reflect_convolve, stride=2)
+        full = nn.relu(self._conv_norm(x, c, w, 9, "down_0"))
+        half = nn.relu(self._conv_norm(full, c, 2 * w, 3, "down_1", halve))
+        return full, half, nn.relu(self._conv_norm(half, c, 4 * w, 3, "down_2", halve))
+
+    def _block(self, h, c, index):
+        residual = nn.relu(self._conv_norm(h, c, 4 * self.width, 3, f"block_{index}_a"))
+        return h + self._conv_norm(residual, c, 4 * self.width, 3, f"block_{index}_b")
+
+    def _decode(self, h, half, full, c):
+        h = self._conv_norm(h, c, 2 * self.width, 3, "up_0", upsample_convolve)
+        h = nn.relu(merge_phases(h) + self._skip(half, c, "skip_half"))
+        # From here on the image stays in phases, as `up_1` makes and `out` wants it.
+        h = self._conv_norm(h, c, self.width, 3, "up_1", upsample_convolve)
+        h = nn.relu(h + self._skip(split_phases(full), c, "skip_full"))
+        # With the gate the network begins as the identity, without it as a random image.
+        init = {"kernel_init": _ZEROS} if self.input_gate else {}
+        h = ReflectConv(
+            3 + self.pixel_gate, 9, phases_convolve, dtype=self.dtype, name="out", **init
+        )(h)
+        return merge_phases(h).astype(jnp.float32)

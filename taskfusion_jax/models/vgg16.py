@@ -1,12 +1,13 @@
 """The convolutions of VGG16, whose features the perceptual losses and distances compare."""
 
+import functools
+import itertools
 from collections.abc import Mapping
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.ad_checkpoint import checkpoint_name
 
 from taskfusion_jax.errors import UserError, did_you_mean
 
@@ -29,10 +30,12 @@ class VGG16(nn.Module):
 
     Attributes:
       layers: names among `relu1_1` ... `relu5_3`.
+      remat: keeps only the features and each block's input for the backward pass.
       dtype: of the computation and of the features.
     """
 
     layers: tuple[str, ...]
+    remat: bool = False
     dtype: jnp.dtype = jnp.float32
 
     @nn.compact
@@ -51,19 +54,30 @@ class VGG16(nn.Module):
         deepest = _deepest(self.layers)
         features = {}
         x = ((x - _MEAN.reshape(1, 1, 1, 3)) / _STD.reshape(1, 1, 1, 3)).astype(self.dtype)
-        for conv, width in CONVS.items():
-            relu = conv.replace("conv", "relu")
-            if relu.endswith("_1") and relu != "relu1_1":
+        blocks = itertools.groupby(CONVS.items(), lambda conv: conv[0].removeprefix("conv")[0])
+        keep_less = nn.remat if self.remat else lambda part: part
+        for number, convs in blocks:
+            if number != "1":
                 x = nn.max_pool(x, (2, 2), strides=(2, 2))
             if 0 in x.shape[1:3]:
-                raise UserError(f"the images are too small for {relu} of VGG16")
-            x = nn.Conv(width, (3, 3), padding=1, dtype=self.dtype, name=conv)(x)
-            x = nn.relu(checkpoint_name(x, "conv"))
-            if relu in self.layers:
-                features[relu] = x
-            if relu == deepest:
+                raise UserError(f"the images are too small for relu{number}_1 of VGG16")
+            x, found = keep_less(functools.partial(VGG16._block, convs=tuple(convs)))(self, x)
+            features |= found
+            if deepest in found:
                 break
         return features
+
+    def _block(self, x, convs):
+        """Returns a block's output, and of its layers those asked for."""
+        found = {}
+        for conv, width in convs:
+            x = nn.relu(nn.Conv(width, (3, 3), padding=1, dtype=self.dtype, name=conv)(x))
+            relu = conv.replace("conv", "relu")
+            if relu in self.layers:
+                found[relu] = x
+            if relu == _deepest(self.layers):
+                break
+        return x, found
 
 
 def _deepest(layers: tuple[str, ...]) -> str:

@@ -6,7 +6,6 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from einops import rearrange
-from jax.ad_checkpoint import checkpoint_name
 
 from taskfusion_jax.errors import UserError, did_you_mean
 
@@ -33,6 +32,7 @@ class ViT(nn.Module):
       heads: attention heads; they share out the width.
       patch: side of a patch in pixels.
       classes: outputs of the head; 0 leaves it off.
+      remat: keeps only what lies between blocks for the backward pass, and computes the rest again.
       dtype: compute dtype; parameters, norm statistics, softmax and head stay float32.
     """
 
@@ -41,6 +41,7 @@ class ViT(nn.Module):
     heads: int
     patch: int = 16
     classes: int = 1000
+    remat: bool = False
     dtype: jnp.dtype = jnp.float32
 
     @classmethod
@@ -81,8 +82,9 @@ class ViT(nn.Module):
         x = jnp.concatenate([cls, x], axis=1)
         small = nn.initializers.normal(0.02)
         x += self.param("pos_embedding", small, (1, *x.shape[1:])).astype(self.dtype)
+        block = nn.remat(Block) if self.remat else Block
         for i in range(self.depth):
-            x = Block(self.heads, self.dtype, name=f"block_{i}")(x)
+            x = block(self.heads, self.dtype, name=f"block_{i}")(x)
         # A norm acts on each token alone, so the others can be dropped before it.
         x = nn.LayerNorm(1e-6, name="norm")(x[:, 0].astype(jnp.float32))
         if self.classes:
@@ -113,7 +115,7 @@ class Block(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        """x: [B, N, width] -> the same. Marked `block` for rematerialisation policies."""
+        """x: [B, N, width] -> the same."""
         width = x.shape[-1]
 
         def norm(x, name):
@@ -128,4 +130,4 @@ class Block(nn.Module):
         attended = jax.nn.dot_product_attention(q, k, v)
         x += dense(rearrange(attended, "b n h d -> b n (h d)"), width, "proj")
         hidden = nn.gelu(dense(norm(x, "norm_2"), 4 * width, "fc1"), approximate=False)
-        return checkpoint_name(x + dense(hidden, width, "fc2"), "block")
+        return x + dense(hidden, width, "fc2")

@@ -49,8 +49,8 @@ def test_rounds(monkeypatch):
 
 def test_the_best_variant_counts_round_by_round():
     work = Work("forward", 4, 1.0, program=lambda: None)
-    theirs = {"a": Timing((3.0, 9.0), 0), "b": Timing((2.0, 6.0), 0), "c": Timing((9.0,), 0)}
-    measured = Measured(work, Timing((1.0, 4.0), 0), theirs)
-    assert measured.best == "b"
+    theirs = {"a": Timing((3.0, 9.0), 0), "b": Timing((2.0, 6.0), 0), "c": Timing((1.0,), 0)}
+    measured = Measured(work, Timing((1.0, 4.0), 0), theirs, {})
+    assert measured.best == "b"  # "c" sat out a round
     assert measured.ratios == (2.0, 1.5)
-    assert Measured(work, Timing((1.0,), 0), {}).ratios == ()
+    assert Measured(work, Timing((1.0,), 0), {}, {}).ratios == ()

@@ -16,8 +16,7 @@ LAYOUTS = {
     "both": {"devices": 8, "data": 2, "fsdp": 4},
     "model": {"devices": 8, "data": 2, "fsdp": 2, "model": 2},
     "accumulated": {"devices": 4, "data": 4, "accumulate": 2},
-    "conv": {"devices": 2, "data": 2, "remat": "conv"},
-    "block": {"devices": 2, "data": 2, "remat": "block", "accumulate": 4},
+    "remat": {"devices": 2, "data": 2, "remat": True, "accumulate": 4},
 }
 
 # One step in each layout, with the same batch of eight groups.
@@ -40,7 +39,8 @@ for layout in json.loads(sys.argv[1]):
         stage.combine = "M3"
     for axis in meshes.AXES:
         config.mesh[axis] = layout.get(axis, 1)
-    config.accumulate, config.remat = layout.get("accumulate", 1), layout.get("remat", "")
+    config.accumulate = layout.get("accumulate", 1)
+    config.network.remat = layout.get("remat", False)
     config.sharding = ((".*/res.*/kernel", ("", "", "", "model")), (".*/kernel", "fsdp"))
     experiment = Experiment(config)
     experiment.mesh = meshes.make_mesh(config.mesh, jax.devices()[:layout["devices"]])
@@ -109,7 +109,7 @@ def test_one_device_exchanges_nothing(steps):
     assert steps["one"]["collectives"] == {}
 
 
-@pytest.mark.parametrize("layout", ["data", "accumulated", "conv", "block"])
+@pytest.mark.parametrize("layout", ["data", "accumulated", "remat"])
 def test_data_parallelism_has_one_sum_of_the_gradients_and_nothing_else(steps, layout):
     step = steps[layout]
     assert step["pieces"] == [8 // LAYOUTS[layout]["data"]] * LAYOUTS[layout]["data"]

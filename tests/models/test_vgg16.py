@@ -7,6 +7,7 @@ import pytest
 
 from taskfusion_jax.errors import UserError
 from taskfusion_jax.models.vgg16 import CONVS, VGG16, gram, pooled
+from tests.models.residuals import kept_values
 
 ALL = tuple(conv.replace("conv", "relu") for conv in CONVS)
 
@@ -74,6 +75,22 @@ def test_whole_network_has_its_known_size():
     images = jax.ShapeDtypeStruct((1, 32, 32, 3), jnp.float32)
     variables = jax.eval_shape(VGG16(("relu5_3",)).init, jax.random.key(0), images)
     assert sum(leaf.size for leaf in jax.tree.leaves(variables)) == 14_714_688
+
+
+def test_rematerialised_it_keeps_little_beside_its_features(params, images, capsys):
+    layers = ("relu1_2", "relu2_2", "relu3_3")
+
+    def loss(net):
+        def of(images):
+            features = net.apply({"params": params}, images)
+            return sum((feature**2).mean() for feature in features.values())
+
+        return of
+
+    more, less = (loss(VGG16(layers, remat=remat)) for remat in (False, True))
+    assert kept_values(capsys, less, images) < 0.7 * kept_values(capsys, more, images)
+    ours, theirs = (jax.jit(jax.grad(net))(images) for net in (less, more))
+    np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-5 * np.abs(theirs).max())
 
 
 def test_bfloat16(params, images):
