@@ -133,7 +133,7 @@ def _measure(
         product, sides = ceiling
         products = {f"{name} product": program for name, program in sides.items()}
         taken = interleave(
-            [ours, theirs, *({name: program} for name, program in sides.items())],
+            [ours, theirs, *({name: program} for name, program in products.items())],
             repeats,
             lambda n: status.update(f"{work.name}: round {n}/{repeats}"),
         )

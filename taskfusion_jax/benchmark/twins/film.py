@@ -23,9 +23,7 @@ from taskfusion_jax.tasks.objective import Objective as Ours
 
 def network(config: ConfigDict, params: dict) -> nn.Module:
     """The network of `config` with the weights `params`."""
-    options = config.network.to_dict()
-    options.pop("remat", None)  # changes memory, not numbers
-    net = TransformNet(config.slots, DTYPES[config.dtype], **options)
+    net = TransformNet(config.slots, DTYPES[config.dtype], **config.network.to_dict())
     return load(net, names.flatten(params))
 
 

@@ -19,7 +19,9 @@ class TransformNet(nn.Module):
         input_gate: bool = False,
         pixel_gate: bool = False,
         skips: bool = False,
+        remat: bool = False,
     ):
+        """`remat` is left aside: it changes memory, not numbers."""
         super().__init__()
         self.blocks, self.dtype, self.skips = blocks, dtype, skips
         self.input_gate, self.pixel_gate = input_gate, pixel_gate
