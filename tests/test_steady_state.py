@@ -61,7 +61,7 @@ def memory() -> tuple[int, int]:
 
 def test_memory_does_not_grow_in_2000_steps(at_steps, tmp_path):
     seen = at_steps(memory)
-    config = runs.config(schedule=("single",), log_every=100, checkpoint__every=1000)
+    config = runs.config(schedule=("single",), log_every=100, checkpoint__every=400)
     config.data.size = 16
     config.evaluate.update({"images": 1, "pictures": 1, "sweep": 2, "pair": 2})
     config.stages.single.steps = 2000
@@ -69,5 +69,6 @@ def test_memory_does_not_grow_in_2000_steps(at_steps, tmp_path):
     assert train.run(config, tmp_path / "run") == 0
     arrays, peak = zip(*seen["single"], strict=True)
     assert len(arrays) == 2000
-    assert max(arrays[1000:]) <= max(arrays[:1000])
-    assert peak[1998] - peak[200] < 32, "MiB"
+    # A save may keep a copy of the state until the next one begins.
+    assert max(arrays[1200:]) <= max(arrays[400:1200])
+    assert peak[1998] - peak[600] < 32, "MiB"
