@@ -22,7 +22,7 @@ def reflect_convolve(x: jax.Array, kernel: jax.Array, stride: int = 1) -> jax.Ar
     x: [B, H, W, C], kernel: [k, k, C, O], k odd -> [B, ceil(H / stride), ceil(W / stride), O].
     """
     pad = len(kernel) // 2
-    return convolve(_pad(x, pad, skip=1), kernel, stride)
+    return convolve(mirror(x, pad, skip=1), kernel, stride)
 
 
 def upsample_convolve(x: jax.Array, kernel: jax.Array) -> jax.Array:
@@ -36,7 +36,7 @@ def upsample_convolve(x: jax.Array, kernel: jax.Array) -> jax.Array:
     """
     small = _fold(_fold(kernel, 0), 2)
     small = rearrange(small, "p i q j c o -> i j c (p q o)")
-    return _align(convolve(_pad(x, 1, skip=0), small))
+    return _align(convolve(mirror(x, 1, skip=0), small))
 
 
 def _fold(kernel: jax.Array, axis: int) -> jax.Array:
@@ -132,7 +132,7 @@ def merge_phases(x: jax.Array) -> jax.Array:
     return rearrange(x, "b h w p q c -> b (h p) (w q) c")
 
 
-def _pad(x: jax.Array, pad: int, skip: int) -> jax.Array:
+def mirror(x: jax.Array, pad: int, skip: int) -> jax.Array:
     """Mirrors a border of `pad` pixels; `skip` = 1 leaves the edge itself out, 0 repeats it.
 
     `jnp.pad` touches the batch's axis too, which then moves between devices.

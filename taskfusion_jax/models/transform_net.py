@@ -16,6 +16,7 @@ from taskfusion_jax.models.conv import (
     upsample_convolve,
 )
 from taskfusion_jax.models.layers import FilmNorm, ReflectConv
+from taskfusion_jax.models.winograd import reflect_winograd
 
 _ZEROS = nn.initializers.zeros
 
@@ -95,8 +96,9 @@ class TransformNet(nn.Module):
         return full, half, nn.relu(self._conv_norm(half, c, 4 * w, 3, "down_2", halve))
 
     def _block(self, h, c, index):
-        residual = nn.relu(self._conv_norm(h, c, 4 * self.width, 3, f"block_{index}_a"))
-        return h + self._conv_norm(residual, c, 4 * self.width, 3, f"block_{index}_b")
+        conv_norm = functools.partial(self._conv_norm, lowering=reflect_winograd)
+        residual = nn.relu(conv_norm(h, c, 4 * self.width, 3, f"block_{index}_a"))
+        return h + conv_norm(residual, c, 4 * self.width, 3, f"block_{index}_b")
 
     def _decode(self, h, half, full, c):
         h = self._conv_norm(h, c, 2 * self.width, 3, "up_0", upsample_convolve)

@@ -11,6 +11,7 @@ import pytest
 from einops import repeat
 
 from taskfusion_jax.models import conv
+from taskfusion_jax.models.winograd import reflect_winograd, winograd
 
 
 def _direct(x, kernel, stride=1):
@@ -33,13 +34,17 @@ def _in_phases(x, kernel):
     return conv.merge_phases(conv.phases_convolve(conv.split_phases(x), kernel))
 
 
-PAIRS = {"upsample": (_upsampled, _enlarged), "phases": (_in_phases, _direct)}
+PAIRS = {
+    "upsample": (_upsampled, _enlarged),
+    "phases": (_in_phases, _direct),
+    "winograd": (reflect_winograd, _direct),
+}
 
 
 def _case(name, seed, dtype=np.float32):
     """Random sizes, channels and values."""
     rng = np.random.default_rng(seed)
-    side = 3 if name == "upsample" else rng.choice([1, 5, 9])
+    side = rng.choice([1, 5, 9]) if name == "phases" else 3
     batch, half_height, half_width, inputs, outputs = rng.integers((1, 3, 3, 1, 1), (4, 9, 9, 9, 9))
     x = rng.normal(size=(batch, 2 * half_height, 2 * half_width, inputs))
     kernel = rng.normal(size=(side, side, inputs, outputs))
@@ -114,14 +119,36 @@ def test_enlarged_work_is_a_2x2_convolution_of_the_small_image():
     assert flops(conv.upsample_convolve) < 0.55 * flops(_enlarged)
 
 
+def test_winograd_rounds_little_more_than_the_plain_sum():
+    """Against float64, with as many channels as the network has."""
+    rng = np.random.default_rng(0)
+    x, kernel = rng.normal(size=(2, 18, 18, 128)), rng.normal(size=(3, 3, 128, 32))
+    with jax.enable_x64(True):
+        exact = np.asarray(conv.convolve(x, kernel))
+    x, kernel = np.float32(x), np.float32(kernel)
+    ours, plain = (np.sqrt(np.mean((f(x, kernel) - exact) ** 2)) for f in (winograd, conv.convolve))
+    assert ours < 1e-6 * exact.std() and ours < 5 * plain
+
+
+def test_winograd_halves_the_products():
+    x, kernel = jnp.zeros((1, 34, 34, 64)), jnp.zeros((3, 3, 64, 64))
+
+    def flops(f):
+        return jax.jit(f).lower(x, kernel).compile().cost_analysis()["flops"]
+
+    assert flops(winograd) < 0.56 * flops(conv.convolve)
+
+
 SHARDED = """
 import sys, jax, jax.numpy as jnp, numpy as np
 from jax.sharding import PartitionSpec as P
 from taskfusion_jax.models import conv
+from taskfusion_jax.models.winograd import reflect_winograd, winograd
 from taskfusion_jax.models.layers import modulated_norm
+from taskfusion_jax.models.winograd import reflect_winograd
 
 def loss(x, kernel):
-    y = conv.upsample_convolve(conv.reflect_convolve(x, kernel), kernel)
+    y = conv.upsample_convolve(reflect_winograd(x, kernel), kernel)
     y = modulated_norm(y, 2 * jnp.ones((8, 4)), jnp.ones((8, 4)))
     y = conv.phases_convolve(y, jnp.pad(kernel, ((1, 1), (1, 1), (0, 0), (0, 0))))
     return jnp.sum(jnp.sin(y), axis=(1, 2, 3, 4, 5))
