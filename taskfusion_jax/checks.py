@@ -20,6 +20,8 @@ _MULTIPLE = 4
 
 def check_config(config: ConfigDict) -> None:
     """Raises UserError where a number is out of range, or a layer or rule makes no sense."""
+    if "stages" not in config:
+        raise UserError("this config has no stages: it is for taskfusion_jax.benchmark only")
     for name, least in _LEAST.items():
         value = functools.reduce(getattr, name.split("."), config)
         if value < least:

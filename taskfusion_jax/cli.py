@@ -45,11 +45,11 @@ def required(holder: flags.FlagHolder):
     return holder.value
 
 
-_at_exit: list[Callable[[int], None]] = []
+_at_exit: list[Callable[[int, bool], None]] = []
 
 
-def at_exit(act: Callable[[int], None]) -> None:
-    """`act(exit code)` is called when the command ends, after all messages."""
+def at_exit(act: Callable[[int, bool], None]) -> None:
+    """`act(exit code, failed)` is called when the command ends, after all messages."""
     _at_exit.append(act)
 
 
@@ -57,30 +57,25 @@ def run(main: Callable[[], int | None]) -> None:
     """Parses flags, runs `main()` and exits; whatever the user can mend is one line and code 2."""
 
     def guarded(argv: Sequence[str]) -> int | None:
+        code, failed = None, True
         try:
-            code = explained(argv)
-        except Exception:
-            if not _at_exit:
-                raise
-            traceback.print_exc()
-            code = 1
-        for act in _at_exit:
-            act(code or 0)
-        return code
-
-    def explained(argv: Sequence[str]) -> int | None:
-        if len(argv) > 1:
-            return _complain(f"'{argv[1]}' is no flag; flags look like --workdir=DIR")
-        try:
-            return main()
+            if len(argv) > 1:
+                raise UserError(f"'{argv[1]}' is no flag; flags look like --workdir=DIR")
+            code, failed = main(), False
         except UserError as error:
-            return _complain(str(error))
+            code = _complain(str(error))
         except KeyboardInterrupt:
-            return _complain("interrupted", 130)
+            code = _complain("interrupted", 130)
         except OSError as error:
             if error.errno not in _OUT_OF_ROOM:
                 raise
-            return _complain(f"{error}; free some space and run the same command again")
+            code = _complain(f"{error}; free some space and run the same command again")
+        finally:
+            if failed and code is None and _at_exit:
+                traceback.print_exc()  # as the process may end here
+            for act in _at_exit:
+                act(code or int(failed), failed)
+        return code
 
     for name in ("config", "workdir"):  # --help shows only what counts as the command's own
         if name in flags.FLAGS:

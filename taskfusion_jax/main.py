@@ -24,8 +24,8 @@ def main() -> int:
     from taskfusion_jax.engine import distributed, peers
 
     if _DISTRIBUTED.value:
-        distributed.initialize()
         cli.at_exit(peers.leave)
+        distributed.initialize()
     return train.run(config, workdir)
 
 

@@ -50,7 +50,7 @@ def run(config: ConfigDict, workdir: str | Path) -> int:
     with StopRequest() as stop:
         try:
             Trainer(Experiment(config), Workdir(Path(workdir)), console, stop).run()
-        except Stopped:
+        except Stopped:  # all processes together, see `Agreement`
             number = stop.signal or signal.SIGTERM  # it may have reached another process only
             console.print(f"Stopped by {number.name}; the same command goes on from here.")
             return 128 + number
@@ -124,9 +124,13 @@ class Trainer:
                 "another --workdir"
             )
         # However many devices there are now, a batch stays what it was.
-        self.groups = meshes.groups_for(
-            self.experiment.mesh, data["groups"], self.config.accumulate
-        )
+        self.groups, parts = data["groups"], meshes.shards(self.experiment.mesh)
+        if self.groups % (parts * self.config.accumulate):
+            raise UserError(
+                f"{self.folder.path} was trained with {self.groups} groups of rows per batch, "
+                f"which {parts} devices x config.accumulate={self.config.accumulate} cannot share: "
+                "use fewer devices (or parts) that divide it"
+            )
         self.seconds = meta["seconds"]
         return state, by_name[meta["stage"]]
 
@@ -210,8 +214,10 @@ class Trainer:
             if self.agree(bool(self.stop)):
                 raise Stopped
 
-        found = self.folder.evaluation(stage.name)
-        if found is None or found[0]["step"] != int(state.step):
+        # The first process decides: others may see a shared folder later than it does.
+        found = self.folder.evaluation(stage.name) if distributed.is_main() else None
+        done = str(found[0]["step"]) if found else ""
+        if distributed.broadcast(done) != str(int(state.step)):
             check_stop()
             evaluate_stage(
                 self.evaluator, state, stage, self.folder, self.console, self.seconds, check_stop

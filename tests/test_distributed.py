@@ -135,7 +135,7 @@ checkpoints.close()
 """
 
 
-@pytest.mark.parametrize("count", [1, 2, 4])
+@pytest.mark.parametrize("count", [1, pytest.param(2, marks=pytest.mark.slow), 4])
 def test_a_checkpoint_of_eight_devices_restores_on_fewer_exactly(eight, tmp_path, count):
     """What is saved again from fewer devices is what had been saved."""
     again = tmp_path / "again"
@@ -171,7 +171,7 @@ def test_a_signal_to_one_stops_both_at_one_step(two, tmp_path):
     runs.assert_same_end(workdir, two, LAST)
 
 
-@pytest.mark.parametrize("victim", [0, 1])
+@pytest.mark.parametrize("victim", [pytest.param(0, marks=pytest.mark.slow), 1])
 def test_when_one_dies_the_other_leaves_and_both_resume(two, tmp_path, victim):
     workdir = tmp_path / "run"
     processes = start_two(workdir)

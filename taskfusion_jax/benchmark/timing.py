@@ -7,7 +7,7 @@ from taskfusion_jax.benchmark.work import Program
 
 BLOCK_S = 0.3
 """Seconds of work per timed block, if one call is shorter."""
-HOPELESS = 1.3
+HOPELESS = 2.0
 """A contender this much slower than its side's fastest in round one sits out the others."""
 
 

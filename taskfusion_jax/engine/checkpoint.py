@@ -103,7 +103,8 @@ class Checkpoints:
         Returns:
           (state, data, meta), or None where there is no checkpoint.
         """
-        while (step := self.latest) is not None:
+        while newest := distributed.broadcast(str(self.latest or "")):
+            step = int(newest)
             damage = distributed.broadcast(self._damage(step) if distributed.is_main() else "")
             if not damage:
                 return self._read(step, abstract)

@@ -34,15 +34,14 @@ def make_mesh(sizes: Mapping[str, int], devices: list[jax.Device] | None = None)
         shape[shape.index(-1)] = len(devices) // given
     if int(np.prod(shape)) != len(devices):
         raise UserError(
-            f"config.mesh ({shown}) does not divide {len(devices)} devices; "
-            "--config.mesh.data=-1 takes what the other axes leave"
+            f"config.mesh ({shown}) does not divide {len(devices)} devices: the sizes' product "
+            "must be their number, or divide it where one size is -1, which takes the rest"
         )
-    local = len(devices) // jax.process_count()
-    if local % shape[-1]:
-        raise UserError(
-            f"config.mesh.model={shape[-1]} must divide the {local} devices of one process"
-        )
-    return jax.make_mesh(tuple(shape), AXES, axis_types=(AxisType.Auto,) * 3, devices=devices)
+    mesh = jax.make_mesh(tuple(shape), AXES, axis_types=(AxisType.Auto,) * 3, devices=devices)
+    for row in mesh.devices.reshape(-1, shape[-1]):  # they share rows, which one process loads
+        if len({device.process_index for device in row}) > 1:
+            raise UserError(f"config.mesh.model={shape[-1]} reaches over several processes")
+    return mesh
 
 
 def replicated(mesh: Mesh) -> NamedSharding:

@@ -7,12 +7,15 @@ would wait for ever. JAX's own heartbeat takes a minute and ends in a page of C+
 
 import contextlib
 import os
+import secrets
 import socket
 import sys
 import threading
 from collections.abc import Callable
 
 import jax
+
+from taskfusion_jax.errors import UserError
 
 PEER_DIED = 75
 """Exit code (EX_TEMPFAIL): start the same command again on all hosts."""
@@ -30,25 +33,51 @@ def watch(host: str, broadcast: Callable[[str], str]) -> None:
     Args:
       host: where the main process can be reached.
       broadcast: gives every process the main one's text.
+
+    Raises:
+      UserError: no connection within a minute.
     """
     if jax.process_count() == 1:
         return
-    if jax.process_index() == 0:
-        server = socket.create_server(("", 0), backlog=jax.process_count())
-        broadcast(f"{host} {server.getsockname()[1]}")
-        for _ in range(jax.process_count() - 1):
+    try:
+        if jax.process_index() == 0:
+            _gather(host, broadcast)
+        else:
+            _join(*broadcast("").split())
+    except OSError as error:
+        raise UserError(
+            f"--distributed: process {jax.process_index()} found the others, but has no connection "
+            f"to watch them ({error}); give COORDINATOR_ADDRESS as a host name that all can reach"
+        ) from error
+
+
+def _gather(host: str, broadcast: Callable[[str], str]) -> None:
+    """Waits until every other process has connected and shown the token; strangers are ignored."""
+    token = secrets.token_hex(8)
+    waiting = set(range(1, jax.process_count()))
+    with socket.create_server(("", 0), backlog=jax.process_count()) as server:
+        server.settimeout(_TIMEOUT_S)
+        broadcast(f"{host} {server.getsockname()[1]} {token}")
+        while waiting:
             connection, _ = server.accept()
-            _follow(connection, f"process {int.from_bytes(_receive(connection, 4))}")
-        server.close()
-    else:
-        address, port = broadcast("").split()
-        connection = socket.create_connection((address, int(port)), timeout=_TIMEOUT_S)
-        connection.settimeout(None)
-        connection.sendall(jax.process_index().to_bytes(4))
-        _follow(connection, "process 0")
+            connection.settimeout(_PATIENCE_S)
+            greeting = _receive(connection, len(token) + 4)
+            index = int.from_bytes(greeting[len(token) :])
+            if greeting[: len(token)] == token.encode() and index in waiting:
+                waiting.remove(index)
+                _follow(connection, f"process {index}")
+            else:
+                connection.close()
+
+
+def _join(address: str, port: str, token: str) -> None:
+    connection = socket.create_connection((address, int(port)), timeout=_TIMEOUT_S)
+    connection.sendall(token.encode() + jax.process_index().to_bytes(4))
+    _follow(connection, "process 0")
 
 
 def _follow(connection: socket.socket, name: str) -> None:
+    connection.settimeout(None)
     # A machine that lost its power sends nothing: ask after 10 s, give up 30 s later.
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     for option, value in (("TCP_KEEPIDLE", 10), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 3)):
@@ -83,17 +112,17 @@ def _listen(connection: socket.socket, name: str) -> None:
     _exit(PEER_DIED)  # the main thread may hang in a collective for ever
 
 
-def leave(code: int) -> None:
+def leave(code: int, failed: bool) -> None:
     """Ends this process's part in good order, or, where it failed, ends the process.
 
     JAX's own shutdown would wait for processes that wait for this one.
 
     Args:
-      code: exit code of the process; above 128 it was asked to stop, as were all.
+      code: exit code of the process.
+      failed: the others do not end too, unless they are told.
     """
     if jax.process_count() == 1:
         return
-    failed = 0 < code <= 128
     _leaving.set()
     for connection in _connections:
         with contextlib.suppress(OSError):

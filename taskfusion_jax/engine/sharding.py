@@ -32,12 +32,16 @@ def parameter_specs(mesh: Mesh, rules: tuple, shapes: Mapping[str, Any], field: 
     """
     try:
         compiled = [(re.compile(regex), axes) for regex, axes in rules]
+        named = [(axes,) if isinstance(axes, str) else tuple(axes) for _, axes in compiled]
     except (re.error, TypeError, ValueError) as error:
         raise UserError(f"{field}={rules!r} must be rules such as {_EXAMPLE}: {error}") from error
-    for _, axes in compiled:
-        for axis in (axes,) if isinstance(axes, str) else axes:
-            if axis and axis not in AXES:
+    for axes in named:
+        used = [axis for axis in axes if axis]
+        for axis in used:
+            if axis not in AXES:
                 raise UserError(f"{field}: no mesh axis '{axis}'; there are {', '.join(AXES)}")
+        if len(set(used)) < len(used):
+            raise UserError(f"{field}: {axes} names an axis twice")
     specs = {}
     for name, leaf in shapes.items():
         axes = next((axes for regex, axes in compiled if regex.fullmatch(name)), "")

@@ -6,10 +6,10 @@ from collections.abc import Iterable
 
 from taskfusion_jax.scaling.machines import Link, Machine
 
-PASSES = {"data": 2, "fsdp": 3}
+PASSES = {"data": 2, "fsdp": 2}
 """How often the parameters' bytes go round per step. Pure data parallelism: one all-reduce of the
-gradients, which is a reduce-scatter and an all-gather. fsdp: the parameters are gathered for the
-forward pass and again for the backward pass, the gradients are reduce-scattered."""
+gradients, which is a reduce-scatter and an all-gather. fsdp: the parameters are gathered once, the
+gradients reduce-scattered (`engine/gradients.py`), which is the same."""
 
 WORTHWHILE = 0.8
 """Below this efficiency more devices do not pay."""

@@ -40,12 +40,14 @@ CONTENT_LAYER = "relu2_2"
 
 
 def l2(rows: Rows) -> jax.Array:
-    """Mean squared error to the target, void pixels left out of tasks that need masks."""
+    """Mean over images of each one's mean squared error to its target; void pixels are left out of
+    tasks that need masks. (A mean over all valid pixels would depend on how rows are divided.)"""
     error = jnp.mean((rows.output - rows.target) ** 2, axis=-1)
     if not rows.task.needs_mask:
         return jnp.mean(error)
     valid = (rows.mask != VOID).astype(error.dtype)
-    return jnp.sum(error * valid) / jnp.maximum(jnp.sum(valid), 1)
+    pixels = jnp.maximum(jnp.sum(valid, axis=(1, 2)), 1)
+    return jnp.mean(jnp.sum(error * valid, axis=(1, 2)) / pixels)
 
 
 def content(rows: Rows) -> jax.Array:

@@ -13,7 +13,6 @@ ONE = {"devices": 1, "data": 1}
 LAYOUTS = {
     "data": {"devices": 8, "data": 8},
     "fsdp": {"devices": 8, "data": 1, "fsdp": 8},
-    "both": {"devices": 8, "data": 2, "fsdp": 4},
     "model": {"devices": 8, "data": 2, "fsdp": 2, "model": 2},
     "accumulated": {"devices": 4, "data": 4, "accumulate": 2},
     "remat": {"devices": 2, "data": 2, "remat": True, "accumulate": 4},
@@ -41,7 +40,8 @@ for layout in json.loads(sys.argv[1]):
         config.mesh[axis] = layout.get(axis, 1)
     config.accumulate = layout.get("accumulate", 1)
     config.network.remat = layout.get("remat", False)
-    config.sharding = ((".*/res.*/kernel", ("", "", "", "model")), (".*/kernel", "fsdp"))
+    if "model" in layout:
+        config.sharding = ((".*/block.*/conv/kernel", ("", "", "", "model")), *config.sharding)
     experiment = Experiment(config)
     experiment.mesh = meshes.make_mesh(config.mesh, jax.devices()[:layout["devices"]])
     stage = experiment.stages[0]
@@ -50,6 +50,14 @@ for layout in json.loads(sys.argv[1]):
         start=0,
     ))
     state = experiment.enter(experiment.init_state(), stage)
+    # The tiny network starts as the identity, where most gradients are zero.
+    rng = np.random.default_rng(0)
+    noisy = jax.tree.map(
+        lambda x: jax.device_put(x + rng.normal(0, 0.05, x.shape).astype(x.dtype), x.sharding),
+        state.params)
+    state = state.replace(params=noisy)
+    # The pixels of one image in eight are void, and most of another's.
+    batch["mask"][0, 1], batch["mask"][3, 1, :25] = 255, 255
     flat = names.flatten(state.params)
     # A norm takes the bias of the convolution before it away, so that bias has no gradient.
     idle = {n for n in flat if n.replace("/conv/bias", "_norm/generator/bias") in flat
@@ -69,6 +77,7 @@ for layout in json.loads(sys.argv[1]):
         "pieces": pieces,
         "bytes": trainable,
         "divided": divided,
+        "by_model": sum("model" in x.sharding.spec for x in flat.values()),
         "divided_ema": divided_ema,
         "parts": sum(not x.is_fully_replicated for x in jax.tree.leaves(state.params)),
         "collectives": program.collectives,
@@ -107,6 +116,14 @@ def test_losses_and_gradients_are_equal_up_to_rounding(steps, layout):
     scale = max(np.abs(gradient).max() for gradient in one["gradients"].values())
     for name, gradient in one["gradients"].items():
         np.testing.assert_allclose(many["gradients"][name], gradient, atol=1e-5 * scale)
+
+
+def test_the_comparison_sees_every_layer(steps):
+    gradients = steps["one"]["gradients"]
+    moved = [name for name, gradient in gradients.items() if np.any(gradient)]
+    norms = [name for name in gradients if name.endswith("_norm/generator/kernel")]
+    assert len(moved) == len(gradients) - len(norms)  # biases before norms have no gradient
+    assert steps["model"]["by_model"] == 2
 
 
 def test_one_device_exchanges_nothing(steps):

@@ -30,9 +30,9 @@ def test_an_all_reduce_on_a_ring_is_its_closed_form(devices):
     assert predict(devices, 1, 1, size, RING).exchange_s == pytest.approx(expected)
 
 
-def test_fsdp_moves_half_as_much_again():
+def test_fsdp_moves_as_much_as_data_parallelism():
     data, fsdp = (predict(16, 1, 1, 1e6, HOSTS, mode).exchange_s for mode in ("data", "fsdp"))
-    assert fsdp == pytest.approx(1.5 * data)
+    assert fsdp == pytest.approx(data)
 
 
 def test_rings_of_rings_move_what_one_ring_moves():
@@ -154,38 +154,3 @@ def test_the_documentation_shows_what_the_command_prints():
         text = Study(WORKLOADS[name](), MACHINES["v5e"], share=0.35).text().splitlines()
         for line in (text[0], text[1], text[3]):
             assert line in page
-
-
-def test_the_compiled_program_exchanges_the_bytes_of_the_parameters():
-    """And nothing else: what the model takes for granted, in a program for 4 devices."""
-    program = """
-import jax, jax.numpy as jnp, re
-from jax.sharding import AxisType, NamedSharding, PartitionSpec
-from taskfusion_jax.models.transform_net import TransformNet
-
-net = TransformNet(width=4, blocks=1)
-mesh = jax.make_mesh((4,), ("data",), axis_types=(AxisType.Auto,))
-rows, whole = NamedSharding(mesh, PartitionSpec("data")), NamedSharding(mesh, PartitionSpec())
-x, c = (jax.ShapeDtypeStruct((4, *s), jnp.float32) for s in ((16, 16, 3), (6,)))
-params = jax.eval_shape(net.init, jax.random.key(0), x, c)
-gradient = jax.grad(lambda params, x, c: jnp.square(net.apply(params, x, c)).mean())
-jitted = jax.jit(gradient, in_shardings=(whole, rows, rows), out_shardings=whole)
-hlo = jitted.lower(params, x, c).compile().as_text()
-moved = re.findall(r"= (.*) all-reduce(?:-done)?\\(", hlo)
-shapes = [eval(s + ",") if s else () for m in moved for s in re.findall(r"f32.([0-9,]*)]", m)]
-assert not re.search(r" (all-gather|reduce-scatter|all-to-all|collective-permute)", hlo)
-print(sum(jnp.zeros(s).size for s in shapes), sum(p.size for p in jax.tree.leaves(params)))
-"""
-    environment = {**os.environ, "JAX_PLATFORMS": "cpu", "JAX_NUM_CPU_DEVICES": "4"}
-    environment.pop("XLA_FLAGS", None)
-    done = subprocess.run(
-        [sys.executable, "-c", program],
-        cwd=ROOT,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    assert done.returncode == 0, done.stderr
-    exchanged, parameters = map(int, done.stdout.split())
-    assert exchanged == parameters > 0

@@ -36,7 +36,7 @@ def _l2(rows: _Rows) -> torch.Tensor:
     if not rows.task.needs_mask:
         return error.mean()
     valid = (rows.mask != VOID).float()
-    return (error * valid).sum() / valid.sum().clamp(min=1)
+    return ((error * valid).sum((1, 2, 3)) / valid.sum((1, 2, 3)).clamp(min=1)).mean()
 
 
 def _content(rows: _Rows) -> torch.Tensor:
