@@ -99,7 +99,7 @@ def steps():
         env=runs.environment(JAX_NUM_CPU_DEVICES="8"),
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=600,
     )
     assert done.returncode == 0, done.stderr
     lines = [json.loads(line) for line in done.stdout.splitlines()]
