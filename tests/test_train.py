@@ -157,7 +157,7 @@ def test_an_image_smaller_than_asked_for_is_named(photos, tmp_path):
 def test_another_number_of_examples_is_refused(copy, monkeypatch):
     data = copy / "checkpoints/12/data/metadata"
     data.write_text(json.dumps({"batches": 6, "examples": 7}))
-    monkeypatch.setattr("taskfusion_jax.engine.checkpoint.Checkpoints._check_files", lambda *_: 0)
+    monkeypatch.setattr("taskfusion_jax.engine.checkpoint.Checkpoints._damage", lambda *_: "")
     with pytest.raises(UserError, match=r"trained on 7 examples.*has 1000000 now"):
         runs.go_on(copy)
 
