@@ -149,6 +149,7 @@ def test_a_checkpoint_of_eight_devices_restores_on_fewer_exactly(eight, tmp_path
     assert runs.saved(again, LAST) == runs.saved(eight, LAST)
 
 
+@pytest.mark.slow
 def test_one_process_goes_on_where_two_were(two, tmp_path):
     copy = forget_after(4, two, tmp_path / "run")
     code, out, err = runs.end(start_one(copy, 8))

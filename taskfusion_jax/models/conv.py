@@ -51,14 +51,12 @@ def _fold(kernel: jax.Array, axis: int) -> jax.Array:
 def _align(y: jax.Array) -> jax.Array:
     """Phase (p, q) of pixel (h, w) stands at (h + p, w + q): [B, H + 1, W + 1, 4 O] -> phases."""
     height, width, features = y.shape[1] - 1, y.shape[2] - 1, y.shape[3] // 4
-    rows = [
-        [
-            y[:, p : p + height, q : q + width, (2 * p + q) * features :][..., :features]
-            for q in (0, 1)
-        ]
+    phases = [
+        y[:, p : p + height, q : q + width, (2 * p + q) * features :][..., :features]
         for p in (0, 1)
+        for q in (0, 1)
     ]
-    return jnp.stack([jnp.stack(row, axis=3) for row in rows], axis=3)
+    return jnp.concatenate(phases, axis=-1).reshape(*phases[0].shape[:3], 2, 2, features)
 
 
 def _align_forward(y: jax.Array) -> tuple[jax.Array, None]:

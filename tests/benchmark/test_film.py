@@ -57,7 +57,7 @@ def test_l2_step_in_bfloat16():
     [
         (quickstart.get_config("tiny"), "single", ".*"),
         (film_voc.get_config("m2,tiny"), None, "net/.*_norm/.*"),
-        (film_voc.get_config("m3,tiny"), None, ".*"),
+        pytest.param(film_voc.get_config("m3,tiny"), None, ".*", marks=pytest.mark.slow),
     ],
 )
 def test_full_step(config, stage, moving):
