@@ -132,7 +132,7 @@ def test_all_faults_are_named_in_one_line(tmp_path):
         load_vgg16(path)
     message = str(error.value)
     assert "extra features.1.weight" in message
-    assert "features.0.weight as conv1_1/kernel has (3, 3, 1, 64), not (3, 3, 3, 64)" in message
+    assert "features.0.weight has (64, 1, 3, 3), not (64, 3, 3, 3)" in message
     assert message.count("missing") == 25
     assert "\n" not in message
 
