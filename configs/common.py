@@ -25,6 +25,10 @@ def get_config() -> ConfigDict:
         {"width": 32, "blocks": 5, "input_gate": False, "pixel_gate": False, "skips": False}
         | {"remat": False}  # backward passes compute again what they need: less memory, more time
     )
+    config.piggyback = ConfigDict(  # for that method only: parameters by regex, values of masks
+        {"base": "completion", "masked": ".*/conv/kernel", "own": "(out|gate)/.*"}
+        | {"start": 0.01, "threshold": 0.005}
+    )
     config.critic = ConfigDict({"width": 64, "layers": 2})
     config.perceptual = ConfigDict(
         {"layers": ("relu1_2", "relu2_2", "relu3_3", "relu4_3"), "weights": ""}

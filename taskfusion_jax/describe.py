@@ -20,8 +20,9 @@ def describe(config) -> dict:
       config: a config as `main` takes it.
 
     Returns:
-      total, shared, trainable, per_task (task -> its own numbers), mask_bits_per_task, bytes (as
-      float32), and critic: the discriminator, which is needed in training only and not in total.
+      total, shared, trainable (numbers that some stage moves), per_task (task -> its own numbers),
+      mask_bits_per_task (the most that a task has), bytes (numbers as float32, masks as bits), and
+      critic: the discriminator, which is needed in training only and not in total.
     """
     import jax
 
@@ -32,10 +33,12 @@ def describe(config) -> dict:
     experiment = Experiment(config)
     params = jax.eval_shape(lambda: experiment.init_params(jax.random.key(0)))
     net = names.flatten(params["net"])
-    total = names.size(net)
-    own = sum(experiment.method.per_task(name, leaf.shape) for name, leaf in net.items())
+    method = experiment.method
+    bits = [method.masks(net, slot) for slot in range(method.slots)]
+    total = names.size(net) - sum(bits)
     single = [t for t in experiment.tasks.values() if not isinstance(t, Combined)]
-    per_task = {task.name: own * len(task.active) for task in single}
+    slots = {task.name: task.active[0] if task.active else 0 for task in single}
+    per_task = {name: method.per_task(net, slot) for name, slot in slots.items()}
     moving = set()
     for stage in experiment.stages:
         field = f"{stage.field}.trainable"
@@ -46,8 +49,8 @@ def describe(config) -> dict:
         "shared": total - sum(per_task.values()),
         "trainable": sum(flat[name].size for name in moving if name.startswith("net/")),
         "per_task": per_task,
-        "mask_bits_per_task": 0,
-        "bytes": 4 * total,
+        "mask_bits_per_task": max(bits),
+        "bytes": 4 * total + sum(-(-count // 8) for count in bits),
         "critic": names.size(params.get("critic", {})),
     }
 
@@ -69,7 +72,11 @@ def main() -> None:
     table.columns[1].justify = table.columns[2].justify = "right"
     console = Console()
     console.print(table)
-    console.print(f"{counts['bytes'] / 2**20:.1f} MiB as float32.", highlight=False)
+    if counts["mask_bits_per_task"]:
+        bits = f"{counts['mask_bits_per_task']:,}"
+        console.print(f"Beside them a mask of {bits} bits for each task but the base's.")
+    size = f"{counts['bytes'] / 2**20:.1f} MiB as float32"
+    console.print(size + (", masks as bits." if counts["mask_bits_per_task"] else "."))
     if counts["critic"]:
         console.print(f"Training adds a discriminator of {counts['critic']:,} parameters.")
 

@@ -1,6 +1,7 @@
 """Measures what a network does: every task on the same images, beside doing nothing."""
 
 import collections
+import functools
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -43,10 +44,10 @@ class Evaluator:
         self.experiment, self.options = experiment, experiment.config.evaluate
         self.source = experiment.source("test")
         self.count = min(self.options.images, len(self.source))
-        self.size = experiment.config.data.size
         every = meshes.replicated(experiment.mesh)
-        apply = experiment.method.apply
-        self._translate = jit(lambda p, x, c: jnp.clip(apply(p, x, c), 0, 1), out_shardings=every)
+        self.method = experiment.method
+        run = self.method.run
+        self._translate = jit(lambda p, x, c: jnp.clip(run(p, x, c), 0, 1), out_shardings=every)
         self._compare = jit(
             lambda a, b: {"mse": mse(a, b), "psnr": psnr(a, b), "ssim": ssim(a, b)},
             out_shardings=every,
@@ -64,7 +65,8 @@ class Evaluator:
         self.tasks = [t for t in experiment.tasks.values() if self._judgeable(t)]
 
     def _judgeable(self, task: Task) -> bool:
-        return self.source.has_masks or not task.needs_mask
+        possible = self.method.blends or not isinstance(task, Combined)
+        return possible and (self.source.has_masks or not task.needs_mask)
 
     def __call__(
         self, params: dict, combine: str, progress: Callable[[str], None] = lambda name: None
@@ -91,7 +93,7 @@ class Evaluator:
             if isinstance(task, Combined):
                 if len(task.parts) == 2:
                     pictures[f"{task.name}/pair"] = self._pair(params, task)
-            elif task.active:
+            elif task.active and self.method.blends:
                 images, sweeps[task.name] = self._sweep(params, task)
                 pictures[f"{task.name}/sweep"] = images
         return metrics, pictures, sweeps
@@ -113,12 +115,13 @@ class Evaluator:
             yield real, on_devices
 
     def _run(self, params: dict, images: jax.Array, vector: np.ndarray) -> jax.Array:
-        return self._translate(params, images, np.tile(vector[None], (len(images), 1)))
+        picked = self.method.pick(params, vector)
+        return self._translate(picked, images, np.tile(vector[None], (len(images), 1)))
 
     def _measure(self, params: dict, task: Task) -> tuple[Metrics, Pictures]:
         values, moments = collections.defaultdict(list), {}
         shown = collections.defaultdict(list)
-        for real, batch in self._batches(task, self.count):
+        for first, (real, batch) in enumerate(self._batches(task, self.count)):
             output = self._run(params, batch["input"], task.vector)
 
             def stylise(images, vector):
@@ -131,14 +134,14 @@ class Evaluator:
                 for key, value in self._judge(task, image, target, batch, stylise).items():
                     values[key + suffix].append(np.asarray(value)[:real])
                 self._take_in(moments, f"frechet{suffix}", image[:real])
-            if target is not None:
-                self._take_in(moments, "reference", target[:real])
+            crops = functools.partial(self._painted, first=first)
+            wanted = task.target(batch["clean"], batch["mask"], crops)
+            self._take_in(moments, "reference", wanted[:real])
             for key, image in (("input", batch["input"]), ("target", target), ("output", output)):
                 if image is not None:
                     whole = np.asarray(self._whole(image))
                     shown[key].append(whole[: min(real, self.options.pictures)])
-        metrics = self._reduce(values)
-        metrics |= self._frechet(task, moments)
+        metrics = self._reduce(values) | self._frechet(moments)
         keep = self.options.pictures
         return metrics, {k: _to_uint8(np.concatenate(v)[:keep]) for k, v in shown.items()}
 
@@ -179,17 +182,21 @@ class Evaluator:
         features = np.asarray(self._features(weights, images), np.float64)
         moments[key] = (moments.get(key) or Moments.empty(features.shape[1])).update(features)
 
-    def _frechet(self, task: Task, moments: dict[str, Moments]) -> Metrics:
-        """Distance to the targets' features; for a style, to those of the painting's crops."""
+    def _painted(self, images: jax.Array, vector: np.ndarray, first: int) -> jax.Array:
+        """Crops of a style's painting, where a target would have the network's own style image.
+
+        So the reference of a Frechet distance is the same for every network.
+        """
+        styles = self.experiment.paintings
+        (name,) = [n for n in styles if np.array_equal(self.experiment.tasks[n].vector, vector)]
+        return jnp.asarray(_crops(styles[name][0], images.shape[1], len(images), seed=first))
+
+    def _frechet(self, moments: dict[str, Moments]) -> Metrics:
+        """Distance to the targets' features; for styles, to those of the painting's crops."""
         if "frechet" not in moments or self.count < 2:
             return {}
-        if task.name in self.experiment.paintings:
-            crops = _crops(self.experiment.paintings[task.name][0], self.size, self.count)
-            for first in range(0, self.count, self.options.batch):
-                self._take_in(moments, "reference", crops[first : first + self.options.batch])
-        reference = moments["reference"]
         return {
-            key: frechet_distance(moments[key], reference)
+            key: frechet_distance(moments[key], moments["reference"])
             for key in ("frechet", "frechet_identity")
         }
 
@@ -236,9 +243,9 @@ def _to_uint8(images: np.ndarray) -> np.ndarray:
     return np.round(255 * np.clip(images, 0, 1)).astype(np.uint8)
 
 
-def _crops(painting: Any, size: int, count: int) -> np.ndarray:
+def _crops(painting: Any, size: int, count: int, seed: int) -> np.ndarray:
     """Random crops of a painting [h, w, 3], always the same ones; [count, size, size, 3]."""
-    rng = np.random.default_rng(0)
+    rng = np.random.default_rng(seed)
     painting = np.asarray(painting)
     room = np.array(painting.shape[:2]) - size
     corners = rng.integers(0, np.maximum(room, 0) + 1, (count, 2))

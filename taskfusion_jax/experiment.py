@@ -20,7 +20,8 @@ from taskfusion_jax.methods.registry import build_method
 from taskfusion_jax.models.patch_gan import PatchGAN
 from taskfusion_jax.models.vgg16 import VGG16, gram
 from taskfusion_jax.porting.vgg16 import load_vgg16
-from taskfusion_jax.stages import Stage, build_stages
+from taskfusion_jax.stages import Stage, build_stages, turns
+from taskfusion_jax.tasks.combined import Combined
 from taskfusion_jax.tasks.losses import CONTENT_LAYER, PERCEPTUAL
 from taskfusion_jax.tasks.objective import Objective, layout, to_float
 from taskfusion_jax.tasks.registry import build_tasks
@@ -47,14 +48,21 @@ class Experiment:
         layers = dict.fromkeys((*config.perceptual.layers, CONTENT_LAYER))
         remat = config.network.remat
         self.vgg = VGG16(layers=tuple(layers), remat=remat, dtype=self.method.dtype)
+        for stage in self.stages if not self.method.blends else ():
+            for task in turns(stage, self.tasks):
+                if isinstance(task, Combined):
+                    raise UserError(
+                        f"{stage.field}.rows.{task.name}: {config.method} has a network per task "
+                        "and cannot combine tasks; set it to 0"
+                    )
         if config.teacher not in TEACHERS:
             hint = did_you_mean(config.teacher, TEACHERS)
             raise UserError(f"config.teacher: no '{config.teacher}'{hint}")
         first = self.stages[0]
-        if config.teacher == "frozen" and first.options.combine == "M3":
+        if config.teacher == "frozen" and first.options.combine in ("M3", "M4"):
             raise UserError(
                 f"config.teacher=frozen: {first.field} would learn from a random network; let a "
-                "stage without M3 come first, or use self or ema"
+                "stage with M1 or M2 come first, or use self or ema"
             )
         if config.teacher == "ema" and not config.ema:
             raise UserError("config.teacher=ema needs an average: set config.ema, such as 0.999")

@@ -8,8 +8,9 @@ from taskfusion_jax.errors import UserError, did_you_mean
 from taskfusion_jax.tasks.base import Task
 from taskfusion_jax.tasks.combined import Combined
 
-COMBINE = ("M1", "M2", "M3")
-"""How combined tasks are learnt: not at all, by added losses, by synthetic targets (paper 004)."""
+COMBINE = ("M1", "M2", "M3", "M4")
+"""How combined tasks are learnt: not at all, by added losses, by synthetic targets (paper 004), or,
+ours, from the network's own outputs: see `tasks.combined`."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,7 +74,7 @@ def _check(stage: Stage, tasks: dict[str, Task]) -> None:
         if count and isinstance(tasks[name], Combined) and options.combine == "M1":
             raise UserError(
                 f"{field}.rows.{name}={count}, but M1 trains single tasks only; "
-                f"set it to 0, or {field}.combine to M2 or M3"
+                f"set it to 0, or {field}.combine to M2, M3 or M4"
             )
     if not sum(options.rows.values()):
         raise UserError(f"{field}.rows gives no task any rows")

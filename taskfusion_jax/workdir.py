@@ -36,9 +36,17 @@ class Workdir:
         Raises:
           UserError: the folder belongs to a run with another config, or cannot be made.
         """
-        ours = json.loads(config.to_json())
+        self.check(config)
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            write_json(self._config, json.loads(config.to_json()))
+        except OSError as error:
+            raise UserError(f"--workdir={self.path} cannot be written: {error}") from error
+
+    def check(self, config: ConfigDict) -> None:
+        """Raises UserError where the folder belongs to a run with another config."""
         if self._config.exists():
-            before, now = _flat(self._read_config()), _flat(ours)
+            before, now = _flat(self._read_config()), _flat(json.loads(config.to_json()))
             changed = [
                 f"config.{name}: {before.get(name)} -> {now.get(name)}"
                 for name in sorted(before.keys() | now.keys())
@@ -50,11 +58,14 @@ class Workdir:
                     f"{self.path} holds a run with another config ({'; '.join(changed[:4])}{more})"
                     "; to go on with it give its own config, to start anew give another --workdir"
                 )
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            write_json(self._config, ours)
-        except OSError as error:
-            raise UserError(f"--workdir={self.path} cannot be written: {error}") from error
+
+    def is_done(self, config: ConfigDict) -> bool:
+        """Whether a run with this config has ended here. Raises UserError for another config."""
+        if not self.results.exists():
+            return False
+        self.check(config)
+        steps = sum(config.stages[name].steps for name in config.schedule)
+        return read_json(self.results)["steps"] == steps
 
     def abandon(self) -> None:
         """Takes back what `claim` and a start without any checkpoint left in the folder."""

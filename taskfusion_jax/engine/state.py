@@ -39,9 +39,19 @@ TEACHERS = {
 
 
 def start_stage(state: State, optimiser: optax.GradientTransformation, trainable: dict) -> State:
-    """A stage begins with a fresh optimiser, and keeps a copy of the network where one is kept."""
+    """A stage begins with a fresh optimiser, and keeps a copy of the network where one is kept.
+
+    What stands still from now on does so as it was evaluated: averaged, where an average is kept.
+    """
     teacher = jax.tree.map(jnp.copy, state.ema or state.params["net"]) if state.teacher else {}
-    return state.replace(opt_state=optimiser.init(trainable), teacher=teacher)
+    average = names.flatten({"net": state.ema})
+    params = {
+        name: leaf if name in trainable else average.get(name, leaf)
+        for name, leaf in names.flatten(state.params).items()
+    }
+    return state.replace(
+        params=names.unflatten(params), opt_state=optimiser.init(trainable), teacher=teacher
+    )
 
 
 def make_train_step(
@@ -81,7 +91,10 @@ def make_train_step(
         if ema:
             # The average follows quickly at first, so that it forgets the random start.
             decay = jnp.minimum(ema_decay, (1.0 + state.step) / (10.0 + state.step))
-            ema = jax.tree.map(lambda a, p: decay * a + (1 - decay) * p, ema, params["net"])
+            average = names.flatten({"net": ema})
+            for name in moved.keys() & average.keys():
+                average[name] = decay * average[name] + (1 - decay) * moved[name]
+            ema = names.unflatten(average)["net"]
         return State(state.step + 1, params, opt_state, ema, state.teacher), metrics
 
     return jit(step, donate_argnums=0, out_shardings=shardings)

@@ -79,9 +79,9 @@ def _modulated_norm(x, gamma, beta, epsilon):
 
 
 def _modulated_norm_forward(x, gamma, beta, epsilon):
-    mean = _mean(x.astype(jnp.float32))
+    mean = pixel_mean(x.astype(jnp.float32))
     centred = x.astype(jnp.float32) - mean
-    scale = jax.lax.rsqrt(_mean(jnp.square(centred)) + epsilon)
+    scale = jax.lax.rsqrt(pixel_mean(jnp.square(centred)) + epsilon)
     y = centred * (scale * _row(gamma)) + _row(beta)
     return y.astype(x.dtype), (x, gamma, mean, scale)
 
@@ -91,7 +91,7 @@ def _modulated_norm_backward(_, residuals, g):
     x, gamma, mean, scale = residuals
     g = g.astype(jnp.float32)
     normed = (x.astype(jnp.float32) - mean) * scale
-    mean_g, mean_gx = _mean(g), _mean(g * normed)
+    mean_g, mean_gx = pixel_mean(g), pixel_mean(g * normed)
     dx = (scale * _row(gamma)) * (g - mean_g - normed * mean_gx)
     pixels = x.shape[1]
     return dx.astype(x.dtype), pixels * mean_gx[:, 0], pixels * mean_g[:, 0]
@@ -104,7 +104,7 @@ def _row(p: jax.Array) -> jax.Array:
     return rearrange(p.astype(jnp.float32), "b c -> b 1 c")
 
 
-def _mean(x: jax.Array) -> jax.Array:
+def pixel_mean(x: jax.Array) -> jax.Array:
     """[B, N, C] -> [B, 1, C]. As a matrix product where a sum of columns is slow (XLA on a CPU)."""
 
     def product(x):
@@ -114,29 +114,3 @@ def _mean(x: jax.Array) -> jax.Array:
     return jax.lax.platform_dependent(
         x, cpu=product, default=lambda x: jnp.mean(x, axis=1, keepdims=True)
     )
-
-
-def _ones_then_zeros(_key: jax.Array, shape: tuple[int], dtype=jnp.float32) -> jax.Array:
-    return jnp.concatenate([jnp.ones(shape[0] // 2, dtype), jnp.zeros(shape[0] // 2, dtype)])
-
-
-class FilmNorm(nn.Module):
-    """Instance norm, then FiLM with (gamma, beta) from a dense layer on the task vector.
-
-    The paper's generator is one dense layer for all norms; split by rows it is this layer, once
-    per norm: the same function and the same parameters (paper 004, section 3.2). As it is affine
-    in the task vector, strengths between 0 and 1 move (gamma, beta) along a straight line. It
-    starts as plain instance norm: gamma = 1, beta = 0, and a small kernel.
-    """
-
-    @nn.compact
-    def __call__(self, x: jax.Array, c: jax.Array) -> jax.Array:
-        """x: [B, H, W, C] or phases, c: [B, slots] -> as x."""
-        out = nn.Dense(
-            2 * x.shape[-1],
-            kernel_init=nn.initializers.normal(0.02),
-            bias_init=_ones_then_zeros,
-            name="generator",
-        )(c)
-        gamma, beta = jnp.split(out, 2, axis=-1)
-        return modulated_norm(x, gamma, beta)

@@ -1,6 +1,7 @@
 """Johnson's image-transform network, told by a task vector what to do (paper 004, figure 1)."""
 
 import functools
+from collections.abc import Callable
 
 import flax.linen as nn
 import jax
@@ -8,6 +9,7 @@ import jax.numpy as jnp
 from einops import rearrange
 
 from taskfusion_jax.errors import UserError
+from taskfusion_jax.models.conditioning import FilmNorm
 from taskfusion_jax.models.conv import (
     merge_phases,
     phases_convolve,
@@ -15,19 +17,23 @@ from taskfusion_jax.models.conv import (
     split_phases,
     upsample_convolve,
 )
-from taskfusion_jax.models.layers import FilmNorm, ReflectConv
+from taskfusion_jax.models.layers import ReflectConv
 from taskfusion_jax.models.winograd import reflect_winograd
 
 _ZEROS = nn.initializers.zeros
 
 
 class TransformNet(nn.Module):
-    """c9s1-w, c3s2-2w, c3s2-4w, residual blocks, up-2w, up-w, c9s1-3, with FiLM after every norm.
+    """c9s1-w, c3s2-2w, c3s2-4w, residual blocks, up-2w, up-w, c9s1-3, with a norm after each.
 
-    With width 32, 5 blocks and a 6-wide task vector it has 1,698,435 parameters: 1,676,035 in
-    the convolutions and 22,400 in the FiLM generators (paper 004, table 2).
+    The last convolution has none. With width 32 and 5 blocks the convolutions have 1,676,035
+    parameters; with FiLM norms and a 6-wide task vector the network has 1,698,435 (paper 004,
+    table 2). Methods choose norms and attention among `models.conditioning`.
 
     Attributes:
+      norm: makes the norm after a convolution, given its name.
+      encoder_norm: the same for the first three; None = as `norm`.
+      attention: makes what follows each layer and each block; None = nothing.
       width: channels of the first layer.
       blocks: number of residual blocks.
       input_gate: adds the input, times a gate per task and channel, to the output. Instance norm
@@ -42,6 +48,9 @@ class TransformNet(nn.Module):
       dtype: compute dtype of the convolutions; parameters and norm statistics stay float32.
     """
 
+    norm: Callable[..., nn.Module] = FilmNorm
+    encoder_norm: Callable[..., nn.Module] | None = None
+    attention: Callable[..., nn.Module] | None = None
     width: int = 32
     blocks: int = 5
     input_gate: bool = False
@@ -82,32 +91,42 @@ class TransformNet(nn.Module):
             y = y[..., :3] + gate * x
         return (y + 1) / 2
 
-    def _conv_norm(self, h, c, features, kernel, name, lowering=reflect_convolve):
+    def _conv_norm(self, h, c, features, kernel, name, lowering=reflect_convolve, norm=None):
         h = ReflectConv(features, kernel, lowering, True, self.dtype, name=name)(h)
-        return FilmNorm(name=f"{name}_norm")(h, c)
+        return (norm or self.norm)(name=f"{name}_norm")(h, c)
+
+    def _attend(self, h, c, name):
+        return self.attention(name=f"{name}_attention")(h, c) if self.attention else h
 
     def _skip(self, h, c, name):
-        return FilmNorm(name=name)(h, c) if self.skips else 0
+        return self.norm(name=name)(h, c) if self.skips else 0
 
     def _encode(self, x, c):
         w, halve = self.width, functools.partial(reflect_convolve, stride=2)
+
+        def layer(h, features, kernel, name, lowering):
+            h = self._conv_norm(h, c, features, kernel, name, lowering, self.encoder_norm)
+            return self._attend(nn.relu(h), c, name)
+
         # Four times as many of the few colours make a better product.
-        full = self._conv_norm(split_phases(x), c, w, 9, "down_0", phases_convolve)
-        full = nn.relu(merge_phases(full))
-        half = nn.relu(self._conv_norm(full, c, 2 * w, 3, "down_1", halve))
-        return full, half, nn.relu(self._conv_norm(half, c, 4 * w, 3, "down_2", halve))
+        full = merge_phases(layer(split_phases(x), w, 9, "down_0", phases_convolve))
+        half = layer(full, 2 * w, 3, "down_1", halve)
+        return full, half, layer(half, 4 * w, 3, "down_2", halve)
 
     def _block(self, h, c, index):
         conv_norm = functools.partial(self._conv_norm, lowering=reflect_winograd)
         residual = nn.relu(conv_norm(h, c, 4 * self.width, 3, f"block_{index}_a"))
-        return h + conv_norm(residual, c, 4 * self.width, 3, f"block_{index}_b")
+        h += conv_norm(residual, c, 4 * self.width, 3, f"block_{index}_b")
+        return self._attend(h, c, f"block_{index}")
 
     def _decode(self, h, half, full, c):
         h = self._conv_norm(h, c, 2 * self.width, 3, "up_0", upsample_convolve)
         h = nn.relu(merge_phases(h) + self._skip(half, c, "skip_half"))
+        h = self._attend(h, c, "up_0")
         # From here on the image stays in phases, as `up_1` makes and `out` wants it.
         h = self._conv_norm(h, c, self.width, 3, "up_1", upsample_convolve)
         h = nn.relu(h + self._skip(split_phases(full), c, "skip_full"))
+        h = self._attend(h, c, "up_1")
         # With the gate the network begins as the identity, without it as a random image.
         init = {"kernel_init": _ZEROS} if self.input_gate else {}
         h = ReflectConv(

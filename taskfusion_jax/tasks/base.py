@@ -29,6 +29,11 @@ class Task:
 
     needs_mask: ClassVar[bool] = False
     has_target: ClassVar[bool] = True  # False: judged by losses alone, as style transfer is
+    target_of: ClassVar[str] = "clean"  # or input: which image of the batch `target` starts from
+
+    def learnt_by(self, combine: str) -> tuple["Task", ...]:
+        """What its rows are judged as in a stage that combines tasks by M1, M2, M3 or M4."""
+        return (self,)
 
     @property
     def vector(self) -> np.ndarray:

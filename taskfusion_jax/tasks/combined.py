@@ -25,6 +25,17 @@ class Combined(Task):
     def needs_mask(self) -> bool:
         return any(part.needs_mask for part in self.parts)
 
+    def learnt_by(self, combine: str) -> tuple[Task, ...]:
+        """M2 adds its parts' losses, unweighted; M3 has a synthetic target (paper 004, section
+        3.3); M4, ours, the teacher's own outputs, one task after another."""
+        return {"M2": self.parts, "M4": (Chained(**vars(self)),)}.get(combine, (self,))
+
+    @property
+    def order(self) -> tuple[Task, ...]:
+        """Its parts as they are applied."""
+        parts = self.parts
+        return tuple(sorted(parts, key=lambda part: part.cuts)) if self.by == "mask" else parts
+
     @property
     def cuts(self) -> bool:
         return any(part.cuts for part in self.parts)
@@ -37,8 +48,7 @@ class Combined(Task):
 
     def target(self, clean: jax.Array, mask: jax.Array, stylise: Stylise) -> jax.Array:
         """The synthetic target of method M3, [B, H, W, 3]."""
-        order = sorted(self.parts, key=lambda part: part.cuts) if self.by == "mask" else self.parts
-        for part in order:
+        for part in self.order:
             clean = part.target(clean, mask, stylise)
         return clean
 
@@ -46,4 +56,17 @@ class Combined(Task):
         """The target of all parts but those that cut, [B, H, W, 3]."""
         for part in self.parts:
             clean = part.uncut(clean, mask, stylise)
+        return clean
+
+
+class Chained(Combined):
+    """A combined task whose target needs no ground truth: f(x, a + b) should be f(f(x, a), b)."""
+
+    needs_mask = False
+    target_of = "input"
+
+    def target(self, clean: jax.Array, mask: jax.Array, stylise: Stylise) -> jax.Array:
+        """What the teacher makes of the input, part by part, [B, H, W, 3]."""
+        for part in self.order:
+            clean = jax.numpy.clip(stylise(clean, part.vector), 0, 1)
         return clean

@@ -12,12 +12,11 @@ from einops import rearrange
 from taskfusion_jax.models.patch_gan import PatchGAN
 from taskfusion_jax.models.vgg16 import VGG16
 from taskfusion_jax.tasks.base import Task
-from taskfusion_jax.tasks.combined import Combined
 from taskfusion_jax.tasks.losses import PERCEPTUAL, TERMS, Rows
 from taskfusion_jax.tasks.segmentation import ignore_void
 
 Batch = Mapping[str, jax.Array]
-Apply = Callable[[Any, jax.Array, jax.Array], jax.Array]
+Apply = Callable[[Any, jax.Array, np.ndarray], jax.Array]
 
 
 def to_float(images: jax.Array) -> jax.Array:
@@ -37,20 +36,20 @@ class Judged:
     @property
     def name(self) -> str:
         """Prefix of this entry's metrics."""
-        return self.asked.name if self.asked is self.task else f"{self.asked.name}:{self.task.name}"
+        same = self.asked.name == self.task.name
+        return self.asked.name if same else f"{self.asked.name}:{self.task.name}"
 
 
 def layout(rows: Mapping[str, int], tasks: Mapping[str, Task], combine: str) -> list[Judged]:
     """Which rows of a group are judged as what.
 
-    M3 compares a combined task's rows with its synthetic target; M2 adds the losses of its parts
-    on the same rows, unweighted (paper 004, section 3.3).
+    A task may be judged as several: under M2 a combined task's rows are judged as all its parts.
     """
     entries, first = [], 0
     for name, task in tasks.items():
         count = rows.get(name, 0)
-        parts = task.parts if isinstance(task, Combined) and combine == "M2" else (task,)
-        entries += [Judged(task, part, first, first + count) for part in parts if count]
+        judged = task.learnt_by(combine) if count else ()
+        entries += [Judged(task, part, first, first + count) for part in judged]
         first += count
     return entries
 
@@ -84,7 +83,7 @@ class Objective:
         """
         groups = batch["input"].shape[0]
         inputs = to_float(rearrange(batch["input"], "g r h w c -> (g r) h w c"))
-        outputs = self.apply(params["net"], inputs, jnp.tile(self.vectors, (groups, 1)))
+        outputs = self.apply(params["net"], inputs, np.tile(self.vectors, (groups, 1)))
         outputs = rearrange(outputs, "(g r) h w c -> g r h w c", g=groups)
         views = [self._rows(entry, outputs, teacher, batch) for entry in self.entries]
         self._add_features(views, constants, groups)
@@ -102,11 +101,12 @@ class Objective:
             return rearrange(x[:, entry.first : entry.last], "g r ... -> (g r) ...")
 
         def stylise(images, vector):
-            c = jnp.tile(vector[None], (images.shape[0], 1))
+            c = np.tile(vector[None], (images.shape[0], 1))
             return jax.lax.stop_gradient(self.apply(teacher, images, c))
 
         clean, mask = to_float(take(batch["clean"])), take(batch["mask"])
-        target = entry.task.target(clean, mask, stylise)
+        start = to_float(take(batch[entry.task.target_of]))
+        target = entry.task.target(start, mask, stylise)
         return Rows(entry.task, take(outputs), clean, target, mask)
 
     def _add_features(self, views: list[Rows], constants: dict, groups: int) -> None:

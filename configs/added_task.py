@@ -1,0 +1,36 @@
+"""A task that comes later: the shared network stands still, only the task's own row is trained.
+
+    python -m taskfusion_jax.compare --config=configs/added_task.py:small --workdir=runs/added
+
+`joint` trains all six tasks together; `row` trains five, then the sixth with everything frozen but
+the generators' matrices, of which only its own row gets a gradient, so that the old tasks stay as
+they are, bit for bit; `finetune` lets the whole network move instead, which forgets the old tasks.
+"""
+
+from configs import common, compared, takeda
+
+RUNS = ("joint", "row", "finetune")
+ROW = r"net/.*(generator|gate)/kernel|critic/.*"
+
+
+def get_config(arg: str = ""):
+    """arg, joined by commas: the task that comes later (style_2 without it); a run; small; tiny."""
+    options = common.parse(arg, (*RUNS, *common.SINGLE[1:], "small", "tiny"))
+    base = takeda.base(options)
+    base.name = "added_task"
+    later = (options & set(common.SINGLE)) or {"style_2"}
+    first = {k: n for k, n in base.stages.single.rows.items() if "+" not in k}
+    second = {k: n for k, n in base.stages.combined.rows.items() if "+" not in k}
+    new = {k: 2 * n if k in later else 0 for k, n in second.items()}
+    without = {k: 0 if k in later else n for k, n in first.items()}
+    base.stages.single.rows, base.stages.combined.rows = first, second
+    base.stages.combined.combine = "M1"
+    base.combined = {}
+
+    def stages(moving):
+        return {"stages": {"single": {"rows": without}, "combined": {"rows": new, **moving}}}
+
+    runs = {"joint": {}, "row": stages({"trainable": ROW}), "finetune": stages({})}
+    if chosen := options & set(RUNS):
+        return compared.alone(base, runs, chosen)
+    return compared.comparison(base, runs, {"A task that comes later": RUNS}, {})

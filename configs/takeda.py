@@ -1,0 +1,110 @@
+"""The comparison of paper 004: eight methods on six tasks, three ways to learn combinations.
+
+    python -m taskfusion_jax.compare --config=configs/takeda.py:small --workdir=runs/takeda
+
+trains them on the embedded data on two CPU cores. In full (`takeda.py`, 478,000 steps each) it is
+for accelerators and wants PASCAL VOC, see film_voc.py. Fields of all runs are flags:
+--config.base.data.source=voc_folder, --config.seeds="(0, 1, 2)". One of the runs alone:
+
+    python -m taskfusion_jax.main --config=configs/takeda.py:sgn,small --workdir=runs/sgn
+    python -m taskfusion_jax.describe --config=configs/takeda.py:sgn
+"""
+
+from configs import common, compared, film_voc, quickstart
+
+METHODS = ("film", "encin", "sgn", "sgn_bias", "single", "shared_enc", "piggyback1", "piggyback2")
+WAYS = ("film_m1", "film_m2", "film")
+
+# Table 2 of the paper. Its PSNR and FID are in units of their own; IoU and sizes compare.
+_IOU = {
+    "segmentation/iou": (0.5907, 0.5689, 0.4299, 0.4454, 0.5639, 0.5545, 0.4030, 0.6014),
+    "restoration+segmentation/iou": (0.5755, 0.5752, 0.4700, 0.4625),
+    "segmentation+style_1/iou": (0.5457, 0.5403, 0.5011, 0.4555),
+    "parameters": (1698435, 1695747, 1765363, 1902243, 10075410, 9572370, 1688835, 1688835),
+}
+
+
+def get_config(arg: str = ""):
+    """arg, joined by commas: a run's name for its config alone; `small`; `tiny`."""
+    options = common.parse(arg, (*RUNS, "small", "tiny"))
+    config = base(options)
+    runs = {name: changes(config) for name, changes in RUNS.items()}
+    if chosen := options & set(RUNS):
+        return compared.alone(config, runs, chosen)
+    published = {name: {} for name in METHODS}
+    for key, values in _IOU.items():
+        for name, value in zip(METHODS, values, strict=False):  # half of them cannot combine
+            published[name][key] = value
+    return compared.comparison(
+        config,
+        runs,
+        tables={"Methods": METHODS, "Ways to learn combinations": WAYS},
+        published={"Paper 004, table 2": published},
+    )
+
+
+def base(options: set[str]):
+    """What all runs share. options: `small` for two CPU cores, about five minutes a run; `tiny`."""
+    config = film_voc.get_config()
+    config.name = "takeda"
+    if "small" in options:
+        quickstart.small(config)
+        config.data.source = "scenes"
+        config.stages.single.steps, config.stages.combined.steps = 240, 160
+    return common.tiny(config) if "tiny" in options else config
+
+
+def _told(method: str, combine: str = "M3"):
+    """A method that trains single tasks first and then, unless by M1, combinations too."""
+
+    def changes(base):
+        rows = base.stages.combined.rows if combine != "M1" else _single_rows(base)
+        return {"method": method, "stages": {"combined": {"combine": combine, "rows": rows}}}
+
+    return changes
+
+
+def _single_rows(base) -> dict[str, int]:
+    """The combined stage's rows of single tasks, so that each is seen as often as in any run."""
+    return {k: 0 if "+" in k else n for k, n in base.stages.combined.rows.items()}
+
+
+def _piggyback(name: str):
+    """One task's network first, then masks on it for the others; as many rows of each as ever."""
+
+    def changes(base):
+        first, second = base.stages.single, base.stages.combined
+        rows = {k: n for k, n in first.rows.items() if "+" not in k}
+        steps = first.steps + second.steps
+        options = {"schedule": first.schedule, "warmup": first.warmup}
+
+        def stage(moving, chosen):
+            shown = {k: n if chosen(k) else 0 for k, n in rows.items()}
+            trainable = f"net/{moving}/.*|critic/.*"
+            return common.stage(steps, shown, "M1", first.lr, trainable=trainable, **options)
+
+        return {
+            "method": "piggyback",
+            "piggyback": {"base": name},
+            "schedule": ("base", "masks"),
+            "stages": {
+                "base": stage("base", lambda k: k == name),
+                "masks": stage("task_.*", lambda k: k != name),
+            },
+        }
+
+    return changes
+
+
+RUNS = {
+    "film": _told("film"),
+    "encin": _told("encin"),
+    "sgn": _told("sgn"),
+    "sgn_bias": _told("sgn_bias"),
+    "single": _told("single", "M1"),
+    "shared_enc": _told("shared_enc", "M1"),
+    "piggyback1": _piggyback("completion"),
+    "piggyback2": _piggyback("segmentation"),
+    "film_m1": _told("film", "M1"),
+    "film_m2": _told("film", "M2"),
+}

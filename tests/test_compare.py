@@ -1,0 +1,209 @@
+"""Comparisons: tiny ones through the real loop, and their table from given numbers."""
+
+import json
+
+import jax
+import numpy as np
+import pytest
+from rich.console import Console
+
+from configs import added_task, takeda, untrained
+from taskfusion_jax import compare, train
+from taskfusion_jax.engine.files import write_json
+from taskfusion_jax.errors import UserError
+from taskfusion_jax.report import comparison, table
+from tests.engine import runs
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _quick_programs():
+    with runs.quick_programs():
+        yield
+
+
+def tiny(module, *names):
+    """A comparison of few runs, that measures little."""
+    config = module.get_config("tiny")
+    config.base.data.source = "scenes"
+    for name in list(config.runs):
+        if name not in names:
+            del config.runs[name]
+    return config
+
+
+@pytest.fixture(scope="module")
+def compared(tmp_path_factory):
+    """A folder with three methods trained for two steps, and its comparison."""
+    folder = tmp_path_factory.mktemp("compared")
+    config = tiny(takeda, "film", "single", "piggyback1")
+    assert compare.run(config, folder, None) == 0
+    return folder, config
+
+
+def test_every_run_is_in_the_table(compared):
+    folder, _ = compared
+    done = json.loads((folder / "table.json").read_text())
+    assert list(done["runs"]) == ["film", "single", "piggyback1"]
+    film, single = done["runs"]["film"], done["runs"]["single"]
+    for run, name in ((film, "film"), (single, "single")):
+        results = json.loads((folder / f"runs/{name}_seed0/results.json").read_text())
+        assert run["metrics"]["restoration/psnr"]["mean"] == results["metrics"]["restoration/psnr"]
+    # Combined tasks as the last stage learnt them, and only where the method can.
+    results = json.loads((folder / "runs/film_seed0/results.json").read_text())
+    wanted = results["metrics"]["restoration+segmentation/M3/iou"]
+    assert film["metrics"]["restoration+segmentation/iou"]["mean"] == wanted
+    assert not [key for key in single["metrics"] if "+" in key]
+    table = (folder / "table.md").read_text()
+    assert "| task | metric | doing nothing | film | single | piggyback1 |" in table
+    assert (folder / "figures/methods_tasks.png").exists()
+    assert (folder / "figures/methods_combined.png").exists()
+
+
+def test_done_runs_are_skipped_and_another_config_is_refused(compared, monkeypatch):
+    folder, config = compared
+    monkeypatch.setattr(train, "run", lambda *_: pytest.fail("trained again"))
+    before = (folder / "table.json").read_text()
+    assert compare.run(config, folder, None) == 0
+    strip = ("commit", "command")
+    first, second = (
+        {k: v for k, v in json.loads(text).items() if k not in strip}
+        for text in (before, (folder / "table.json").read_text())
+    )
+    assert first == second
+    other = config.copy_and_resolve_references()
+    other.base.network.width += 4
+    with pytest.raises(UserError, match=r"another config .*width"):
+        compare.run(other, folder, None)
+
+
+def test_a_stopped_run_stops_the_comparison(tmp_path, monkeypatch):
+    monkeypatch.setattr(train, "run", lambda *_: 143)
+    assert compare.run(tiny(takeda, "film", "sgn"), tmp_path, None) == 143
+
+
+def test_piggybacks_base_stands_still(compared):
+    """After the masks were trained, the base and its task are bit-identical."""
+    run = compared[0] / "runs/piggyback1_seed0"
+    steps = [s for s in (1, 2) if (run / f"checkpoints/{s}").exists()]
+    assert steps == [1, 2]
+    before, after = (runs.saved(run, step) for step in steps)
+    base = [name for name in before if "['net']['base']" in name and ".params" in name]
+    masks = [name for name in before if "['mask']" in name and ".params" in name]
+    assert base and masks
+    assert all(before[name] == after[name] for name in base)
+    assert any(before[name] != after[name] for name in masks)
+
+
+def test_a_later_task_leaves_the_others_as_they_were(tmp_path):
+    """Only the new task's row moves; what other tasks compute is bit-identical."""
+    config = compare.members(tiny(added_task, "row"))["row", 0]
+    config.stages.combined.steps = 3
+    assert train.run(config, tmp_path) == 0
+    before, after = (
+        json.loads((tmp_path / f"evaluations/{stage}.json").read_text())["metrics"]
+        for stage in ("single", "combined")
+    )
+    old = [k for k in before if not k.startswith("style_2/")]
+    new = [k for k in before if k.startswith("style_2/") and not k.endswith("_identity")]
+    assert len(old) > 20 and all(before[k] == after[k] for k in old)
+    assert all(before[k] != after[k] for k in new)
+
+
+@pytest.mark.parametrize("module", [takeda, untrained, added_task])
+def test_every_run_of_a_comparison_makes_sense(module):
+    from taskfusion_jax.experiment import Experiment
+
+    for arg in ("", "small", "tiny"):
+        for (name, seed), config in compare.members(module.get_config(arg)).items():
+            experiment = Experiment(config)
+            assert seed == 0 and config.name.endswith(f"_{name}")
+            for stage in experiment.stages:
+                experiment.abstract_state(stage)
+
+
+def test_runs_that_are_compared_see_as_many_rows_of_each_task():
+    config = takeda.get_config()
+    seen = {}
+    for (name, _), run in compare.members(config).items():
+        steps = {s: run.stages[s] for s in run.schedule}
+        seen[name] = sum(s.steps * s.rows.get("completion", 0) for s in steps.values())
+    assert len({seen[n] for n in ("film", "encin", "sgn", "sgn_bias", "single", "shared_enc")}) == 1
+
+
+def test_left_out_combinations_are_never_trained():
+    for (name, _), run in compare.members(untrained.get_config()).items():
+        for stage in run.stages.values():
+            assert not stage.rows.get(untrained.TRIPLE, 0)
+            if name not in ("m3", "m4"):
+                assert not any(stage.rows.get(pair, 0) for pair in untrained.LEFT_OUT)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda c: c.runs.film.update({"metod": "sgn"}), "config.runs.film: .*metod"),
+        (lambda c: c.runs.film.update({"method": "sng"}), "no 'sng' .did you mean 'sgn'"),
+    ],
+)
+def test_wrong_runs_are_refused(tmp_path, change, message):
+    config = tiny(takeda, "film")
+    with config.unlocked():
+        change(config)
+    with pytest.raises(UserError, match=message):
+        compare.run(config, tmp_path, None)
+
+
+def test_what_is_no_comparison_is_refused(tmp_path):
+    with pytest.raises(UserError, match="this config is one run"):
+        compare.run(takeda.get_config("film,tiny"), tmp_path, None)
+    with pytest.raises(UserError, match=r"--only: no run 'flim' .did you mean 'film'"):
+        compare.run(takeda.get_config("tiny"), tmp_path, ["flim"])
+
+
+def test_the_table_shows_means_spreads_and_the_best():
+    def run(values, seeds):
+        metrics = {k: {"mean": m, "std": s} for k, (m, s) in values.items()}
+        metrics["seconds"] = {"mean": 90.0, "std": 0.0}
+        facts = {"data": "8 of scenes", "hardware": "cpu", "frechet": "VGG16"}
+        return {"seeds": seeds, "metrics": metrics, "parameters": 12345, "bits": 0, **facts}
+
+    done = {
+        "commit": "abc",
+        "command": "compare",
+        "tables": {"Methods": ["a", "b", "c"]},
+        "published": {"Paper": {"a": {"segmentation/iou": 0.5907}, "b": {}}},
+        "runs": {
+            "a": run({"x/psnr": (20.0, 0.5), "x/psnr_identity": (10.0, 0.0)}, [0, 1]),
+            "b": run(
+                {"x/psnr": (21.0, 0.25), "y+style/iou": (0.5, 0), "y+style/psnr": (9, 0)}, [0, 1]
+            ),
+        },
+    }
+    methods, published = comparison.grids(done)
+    assert methods.headings == ("doing nothing", "a", "b")
+    rows = {names: [cell.plain for cell in cells] for names, cells in methods.rows}
+    assert rows["x", "PSNR dB ↑"] == ["10.00", "20.00 ± 0.50", "21.00 ± 0.25"]
+    assert [cell.best for cell in methods.rows[0][1]] == [False, False, True]
+    assert rows["y + style", "IoU ↑"] == [table.DASH, table.DASH, "0.500 ± 0.000"]
+    assert ("y + style", "PSNR dB ↑") not in rows  # its target is the network's own
+    assert rows["size", "parameters"] == [table.DASH, "12,345", "12,345"]
+    assert rows["training", "minutes"] == [table.DASH, "1.5", "1.5"]
+    assert [cell.text for cell in published.rows[0][1]] == ["0.591", table.DASH]
+
+
+def test_show_prints_the_table(tmp_path, compared):
+    console = Console(record=True, width=120)
+    comparison.show_comparison(compared[0], console)
+    shown = console.export_text()
+    assert "piggyback1" in shown and "parameters" in shown and "Fréchet" in shown
+    write_json(tmp_path / "nothing.json", {})
+    comparison.show_comparison(tmp_path, console)
+    assert "No run is done yet" in console.export_text()
+
+
+def test_spread_is_the_sample_standard_deviation():
+    values = [1.0, 2.0, 4.0]
+    spread = comparison._spread(values)
+    assert spread["mean"] == pytest.approx(7 / 3)
+    assert spread["std"] == pytest.approx(np.sqrt(np.var(values) * 3 / 2))
+    assert jax.tree.leaves(comparison._spread([1.0])) == [1.0, 0.0]
