@@ -50,7 +50,7 @@ def base(options: set[str]):
     if "small" in options:
         quickstart.small(config)
         config.data.source = "scenes"
-        config.stages.single.steps, config.stages.combined.steps = 240, 160
+        config.stages.single.steps, config.stages.combined.steps = 180, 120
     return common.tiny(config) if "tiny" in options else config
 
 

@@ -6,6 +6,7 @@ Runs that are done are skipped, so the same command goes on where it was stopped
 runs share are flags: --config.base.data.size=64, --config.seeds="(0, 1, 2)".
 """
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from absl import flags
@@ -35,15 +36,24 @@ def members(config: ConfigDict) -> dict[tuple[str, int], ConfigDict]:
         )
     made = {}
     for seed in config.seeds:
-        for name, changes in config.runs.items():
-            run = config.base.copy_and_resolve_references()
+        for name in in_order(config, config.runs):
+            run = config.base.copy_and_resolve_references().lock()
+            for named in (run.tasks, run.combined, run.stages):  # a run may have more of these
+                named.unlock()
             try:
-                run.update(changes)
+                run.update(config.runs[name])
             except (KeyError, TypeError) as error:
-                raise UserError(f"config.runs.{name}: {error.args[0]}") from error
+                reason = error.args[0].partition(". ")[0]
+                raise UserError(f"config.runs.{name}: {reason}") from error
             run.name, run.seed = f"{config.name}_{name}", seed
             made[name, seed] = run
     return made
+
+
+def in_order(config: ConfigDict, names: Iterable[str]) -> list[str]:
+    """The names of runs as the tables list them (a ConfigDict sorts its keys), then the others."""
+    listed = dict.fromkeys(name for columns in config.tables.values() for name in columns)
+    return [n for n in listed if n in names] + [n for n in names if n not in listed]
 
 
 def folder_of(workdir: Path, name: str, seed: int) -> Path:

@@ -84,8 +84,8 @@ def test_a_stopped_run_stops_the_comparison(tmp_path, monkeypatch):
 def test_piggybacks_base_stands_still(compared):
     """After the masks were trained, the base and its task are bit-identical."""
     run = compared[0] / "runs/piggyback1_seed0"
-    steps = [s for s in (1, 2) if (run / f"checkpoints/{s}").exists()]
-    assert steps == [1, 2]
+    steps = [s for s in (2, 4) if (run / f"checkpoints/{s}").exists()]
+    assert steps == [2, 4]
     before, after = (runs.saved(run, step) for step in steps)
     base = [name for name in before if "['net']['base']" in name and ".params" in name]
     masks = [name for name in before if "['mask']" in name and ".params" in name]
@@ -142,7 +142,7 @@ def test_left_out_combinations_are_never_trained():
     ("change", "message"),
     [
         (lambda c: c.runs.film.update({"metod": "sgn"}), "config.runs.film: .*metod"),
-        (lambda c: c.runs.film.update({"method": "sng"}), "no 'sng' .did you mean 'sgn'"),
+        (lambda c: c.runs.film.update({"method": "sng"}), "no 'sng'"),
     ],
 )
 def test_wrong_runs_are_refused(tmp_path, change, message):

@@ -82,11 +82,15 @@ def check_masks(source: Sequence, tasks: Sequence[Task]) -> None:
         )
 
 
+_EPOCHS = 10**9
+"""As good as endless; truly endless, batches of one row would be too many to count."""
+
+
 def _examples(source: Sequence, turns: Sequence[Task], data, train: bool, seed: int):
     check_masks(source, turns)
     dataset = grain.MapDataset.source(source).seed(seed)
     if train:
-        dataset = dataset.shuffle().repeat()
+        dataset = dataset.shuffle().repeat(_EPOCHS)
     dataset = dataset.random_map(Crop(data.size, data.scale, train))
     dataset = dataset.map_with_index(lambda i, example: (i, example))
     return dataset.random_map(Corrupt(tuple(turns), tuple(data.foreground)))

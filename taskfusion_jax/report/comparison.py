@@ -9,7 +9,7 @@ from ml_collections import ConfigDict
 from rich.console import Console
 from rich.text import Text
 
-from taskfusion_jax.compare import folder_of, members
+from taskfusion_jax.compare import folder_of, in_order, members
 from taskfusion_jax.describe import describe
 from taskfusion_jax.engine.files import read_json, write_json, write_text
 from taskfusion_jax.engine.provenance import provenance
@@ -35,7 +35,11 @@ def write_comparison(config: ConfigDict, workdir: Path) -> None:
     if not runs:
         return
     done = {"name": config.name, **provenance(), "runs": runs}
-    done |= {key: config[key].to_dict() for key in ("tables", "published")}
+    done["tables"] = {title: list(names) for title, names in config.tables.items()}
+    done["published"] = {
+        title: {name: columns[name].to_dict() for name in in_order(config, columns)}
+        for title, columns in config.published.items()
+    }
     write_json(workdir / "table.json", done)
     shown = [table.markdown_table(grid) for grid in grids(done)]
     write_text(workdir / "table.md", "\n\n".join([*shown, _legend(done)]) + "\n")

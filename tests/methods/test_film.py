@@ -37,7 +37,7 @@ def test_what_belongs_to_one_task(network, total, own):
     method = build_method(_config(**network))
     flat = _flat(method)
     assert sum(leaf.size for leaf in flat.values()) == total
-    assert sum(method.per_task(name, leaf.shape) for name, leaf in flat.items()) == own
+    assert [method.per_task(flat, slot) for slot in range(6)] == [0] + 5 * [own]
 
 
 def test_only_a_tasks_own_row_moves_it():
@@ -50,11 +50,11 @@ def test_only_a_tasks_own_row_moves_it():
     def change(path, leaf):
         name = jax.tree_util.keystr(path, simple=True, separator="/")
         own = np.arange(len(leaf)) == 2
-        return leaf + own[:, None] if method.per_task(name, leaf.shape) else leaf
+        return leaf + own[:, None] if method.per_task({name: leaf}, 2) else leaf
 
     changed = jax.tree_util.tree_map_with_path(change, params)
     image, vectors = rng.random((1, 16, 16, 3), np.float32), np.eye(7, 6, -1, dtype=np.float32)
-    images, apply = np.repeat(image, 7, axis=0), jit(method.apply)
+    images, apply = np.repeat(image, 7, axis=0), jit(method.run)
     before, after = apply(params, images, vectors), apply(changed, images, vectors)
     moved = np.abs(before - after).max(axis=(1, 2, 3)) > 1e-5
     np.testing.assert_array_equal(moved, vectors[:, 2] == 1)
