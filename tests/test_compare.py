@@ -8,10 +8,11 @@ import pytest
 from rich.console import Console
 
 from configs import added_task, takeda, untrained
-from taskfusion_jax import compare, train
+from taskfusion_jax import compare, comparison, train
 from taskfusion_jax.engine.files import write_json
 from taskfusion_jax.errors import UserError
-from taskfusion_jax.report import comparison, table
+from taskfusion_jax.report import comparison as report
+from taskfusion_jax.report import table
 from tests.engine import runs
 
 
@@ -96,7 +97,7 @@ def test_piggybacks_base_stands_still(compared):
 
 def test_a_later_task_leaves_the_others_as_they_were(tmp_path):
     """Only the new task's row moves; what other tasks compute is bit-identical."""
-    config = compare.members(tiny(added_task, "row"))["row", 0]
+    config = comparison.members(tiny(added_task, "row"))["row", 0]
     config.stages.combined.steps = 3
     assert train.run(config, tmp_path) == 0
     before, after = (
@@ -114,7 +115,7 @@ def test_every_run_of_a_comparison_makes_sense(module):
     from taskfusion_jax.experiment import Experiment
 
     for arg in ("", "small", "tiny"):
-        for (name, seed), config in compare.members(module.get_config(arg)).items():
+        for (name, seed), config in comparison.members(module.get_config(arg)).items():
             experiment = Experiment(config)
             assert seed == 0 and config.name.endswith(f"_{name}")
             for stage in experiment.stages:
@@ -124,14 +125,14 @@ def test_every_run_of_a_comparison_makes_sense(module):
 def test_runs_that_are_compared_see_as_many_rows_of_each_task():
     config = takeda.get_config()
     seen = {}
-    for (name, _), run in compare.members(config).items():
+    for (name, _), run in comparison.members(config).items():
         steps = {s: run.stages[s] for s in run.schedule}
         seen[name] = sum(s.steps * s.rows.get("completion", 0) for s in steps.values())
     assert len({seen[n] for n in ("film", "encin", "sgn", "sgn_bias", "single", "shared_enc")}) == 1
 
 
 def test_left_out_combinations_are_never_trained():
-    for (name, _), run in compare.members(untrained.get_config()).items():
+    for (name, _), run in comparison.members(untrained.get_config()).items():
         for stage in run.stages.values():
             assert not stage.rows.get(untrained.TRIPLE, 0)
             if name not in ("m3", "m4"):
@@ -179,7 +180,7 @@ def test_the_table_shows_means_spreads_and_the_best():
             ),
         },
     }
-    methods, published = comparison.grids(done)
+    methods, published = report.grids(done)
     assert methods.headings == ("doing nothing", "a", "b")
     rows = {names: [cell.plain for cell in cells] for names, cells in methods.rows}
     assert rows["x", "PSNR dB ↑"] == ["10.00", "20.00 ± 0.50", "21.00 ± 0.25"]
@@ -193,17 +194,17 @@ def test_the_table_shows_means_spreads_and_the_best():
 
 def test_show_prints_the_table(tmp_path, compared):
     console = Console(record=True, width=120)
-    comparison.show_comparison(compared[0], console)
+    report.show_comparison(compared[0], console)
     shown = console.export_text()
     assert "piggyback1" in shown and "parameters" in shown and "Fréchet" in shown
     write_json(tmp_path / "nothing.json", {})
-    comparison.show_comparison(tmp_path, console)
+    report.show_comparison(tmp_path, console)
     assert "No run is done yet" in console.export_text()
 
 
 def test_spread_is_the_sample_standard_deviation():
     values = [1.0, 2.0, 4.0]
-    spread = comparison._spread(values)
+    spread = report._spread(values)
     assert spread["mean"] == pytest.approx(7 / 3)
     assert spread["std"] == pytest.approx(np.sqrt(np.var(values) * 3 / 2))
-    assert jax.tree.leaves(comparison._spread([1.0])) == [1.0, 0.0]
+    assert jax.tree.leaves(report._spread([1.0])) == [1.0, 0.0]

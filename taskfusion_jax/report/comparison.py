@@ -9,7 +9,7 @@ from ml_collections import ConfigDict
 from rich.console import Console
 from rich.text import Text
 
-from taskfusion_jax.compare import folder_of, in_order, members
+from taskfusion_jax.comparison import folder_of, in_order, members
 from taskfusion_jax.describe import describe
 from taskfusion_jax.engine.files import read_json, write_json, write_text
 from taskfusion_jax.engine.provenance import provenance
