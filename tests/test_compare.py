@@ -34,9 +34,9 @@ def tiny(module, *names):
 
 @pytest.fixture(scope="module")
 def compared(tmp_path_factory):
-    """A folder with three methods trained for two steps, and its comparison."""
+    """A folder with two methods trained for a few steps, and its comparison."""
     folder = tmp_path_factory.mktemp("compared")
-    config = tiny(takeda, "film", "single", "piggyback1")
+    config = tiny(takeda, "film", "piggyback1")
     assert compare.run(config, folder, None) == 0
     return folder, config
 
@@ -44,18 +44,18 @@ def compared(tmp_path_factory):
 def test_every_run_is_in_the_table(compared):
     folder, _ = compared
     done = json.loads((folder / "table.json").read_text())
-    assert list(done["runs"]) == ["film", "single", "piggyback1"]
-    film, single = done["runs"]["film"], done["runs"]["single"]
-    for run, name in ((film, "film"), (single, "single")):
+    assert list(done["runs"]) == ["film", "piggyback1"]
+    film, apart = done["runs"]["film"], done["runs"]["piggyback1"]
+    for run, name in ((film, "film"), (apart, "piggyback1")):
         results = json.loads((folder / f"runs/{name}_seed0/results.json").read_text())
         assert run["metrics"]["restoration/psnr"]["mean"] == results["metrics"]["restoration/psnr"]
     # Combined tasks as the last stage learnt them, and only where the method can.
     results = json.loads((folder / "runs/film_seed0/results.json").read_text())
     wanted = results["metrics"]["restoration+segmentation/M3/iou"]
     assert film["metrics"]["restoration+segmentation/iou"]["mean"] == wanted
-    assert not [key for key in single["metrics"] if "+" in key]
+    assert not [key for key in apart["metrics"] if "+" in key]
     table = (folder / "table.md").read_text()
-    assert "| task | metric | doing nothing | film | single | piggyback1 |" in table
+    assert "| task | metric | doing nothing | film | piggyback1 |" in table
     assert (folder / "figures/methods_tasks.png").exists()
     assert (folder / "figures/methods_combined.png").exists()
 
@@ -114,12 +114,12 @@ def test_a_later_task_leaves_the_others_as_they_were(tmp_path):
 def test_every_run_of_a_comparison_makes_sense(module):
     from taskfusion_jax.experiment import Experiment
 
-    for arg in ("", "small", "tiny"):
-        for (name, seed), config in comparison.members(module.get_config(arg)).items():
-            experiment = Experiment(config)
-            assert seed == 0 and config.name.endswith(f"_{name}")
-            for stage in experiment.stages:
-                experiment.abstract_state(stage)
+    for (name, seed), config in comparison.members(module.get_config("small")).items():
+        experiment = Experiment(config)
+        assert seed == 0 and config.name.endswith(f"_{name}")
+        shapes = jax.eval_shape(experiment.init_params, jax.random.key(0))
+        for stage in experiment.stages:
+            assert experiment._trainable(shapes, stage)
 
 
 def test_runs_that_are_compared_see_as_many_rows_of_each_task():

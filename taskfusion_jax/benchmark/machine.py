@@ -2,13 +2,16 @@
 
 import importlib.metadata
 import os
+import time
+from pathlib import Path
 
 import jax
 
 from taskfusion_jax.engine.provenance import provenance
 
-_BUSY = 0.25
-"""Processes waiting per core, from which on timings mislead."""
+_BUSY = 0.1
+"""Share of the cores in use by others, from which on timings mislead."""
+_STAT = Path("/proc/stat")
 
 
 def cores() -> int:
@@ -17,11 +20,25 @@ def cores() -> int:
 
 
 def busy() -> str:
-    """A warning if others use this machine, else nothing."""
-    load = os.getloadavg()[0]
-    if load <= _BUSY * cores():
+    """A warning if others use this machine while this process sleeps, else nothing (Linux only)."""
+    used = _others()
+    if used <= _BUSY:
         return ""
-    return f"the machine is busy (load {load:.1f} on {cores()} cores): these numbers mislead"
+    return f"others use {used:.0%} of the machine's cores: these numbers mislead"
+
+
+def _others(seconds: float = 0.5) -> float:
+    """Share of the cores that is busy while we sleep. The load average would count our past."""
+    if not _STAT.exists():
+        return 0.0
+    before = _jiffies()
+    time.sleep(seconds)
+    passed = [after - first for after, first in zip(_jiffies(), before, strict=True)]
+    return 1 - sum(passed[3:5]) / max(1, sum(passed))  # idle and waiting for input
+
+
+def _jiffies() -> list[int]:
+    return [int(word) for word in _STAT.read_text().splitlines()[0].split()[1:9]]
 
 
 def tensorfloat32() -> bool:

@@ -28,7 +28,7 @@ def parameter_specs(mesh: Mesh, rules: tuple, shapes: Mapping[str, Any], field: 
       field: config field of the rules, for error messages.
 
     Raises:
-      UserError: a rule is none, names no axis, or does not fit a parameter that it matches.
+      UserError: a rule is none, names no axis, matches nothing, or does not fit what it matches.
     """
     try:
         compiled = [(re.compile(regex), axes) for regex, axes in rules]
@@ -42,6 +42,12 @@ def parameter_specs(mesh: Mesh, rules: tuple, shapes: Mapping[str, Any], field: 
                 raise UserError(f"{field}: no mesh axis '{axis}'; there are {', '.join(AXES)}")
         if len(set(used)) < len(used):
             raise UserError(f"{field}: {axes} names an axis twice")
+    for regex, _ in compiled:
+        if not any(regex.fullmatch(name) for name in shapes):
+            some = ", ".join(list(shapes)[:3])
+            raise UserError(
+                f"{field}: '{regex.pattern}' matches no parameter; names look like {some}"
+            )
     specs = {}
     for name, leaf in shapes.items():
         axes = next((axes for regex, axes in compiled if regex.fullmatch(name)), "")

@@ -83,8 +83,13 @@ def phases_convolve(x: jax.Array, kernel: jax.Array) -> jax.Array:
 
     x: phases [B, H, W, 2, 2, C], kernel: [k, k, C, O], k = 1, 5, 9, ...
       -> phases [B, H, W, 2, 2, O].
+
+    Raises:
+      ValueError: another k, whose border would not be whole cells.
     """
     k, features = len(kernel), kernel.shape[-1]
+    if k % 4 != 1:
+        raise ValueError(f"phases_convolve takes kernels of side 1, 5, 9, ..., not {k}")
     x = _reflect(_reflect(x, 1, k // 4), 2, k // 4)
     # Tap t of phase p reads pixel p + t, which is phase (p + t) % 2 of cell (p + t) // 2.
     shifted = [

@@ -64,21 +64,23 @@ class TransformNet(nn.Module):
         """Translates images.
 
         Args:
-          x: [B, H, W, 3] in [0, 1]; H and W multiples of 4.
+          x: [B, H, W, 3] in [0, 1]; H and W multiples of 4, at least 8.
           c: [B, slots], the strength of each task in [0, 1]; zeros ask for the input itself.
 
         Returns:
           [B, H, W, 3] float32, around [0, 1] (not clipped).
 
         Raises:
-          UserError: a side is no multiple of 4, so the output could not have the input's size; or
-            there is a pixel gate and no input gate to add it to.
+          UserError: a side is no multiple of 4, so the output could not have the input's size, or
+            less than 8, so there is nothing to reflect; or there is a pixel gate and no input gate
+            to add it to.
         """
         if self.pixel_gate and not self.input_gate:
             raise UserError("config.network.pixel_gate needs config.network.input_gate=True")
         height, width = x.shape[1:3]
-        if height % 4 or width % 4:
-            raise UserError(f"images need sides that are multiples of 4, got {height}x{width}")
+        if height % 4 or width % 4 or min(height, width) < 8:
+            wanted = "multiples of 4, at least 8"
+            raise UserError(f"images need sides that are {wanted}, got {height}x{width}")
         x = 2 * x - 1
         keep_less = nn.remat if self.remat else lambda part: part
         full, half, h = keep_less(TransformNet._encode)(self, x, c)

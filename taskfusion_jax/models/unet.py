@@ -101,8 +101,7 @@ class TwoConvs(nn.Module):
         """x: [B, H, W, C] -> [B, H, W, features]."""
         for i in range(2):
             he = nn.initializers.he_normal()
-            # Three colours are too few for Winograd's products.
-            lowering = same_winograd if x.shape[-1] > 3 else None
+            lowering = same_winograd if x.shape[-1] > 3 else None  # colours are too few for it
             conv = nn.Conv(
                 self.features,
                 (3, 3),

@@ -64,6 +64,7 @@ class Metric:
 METRICS = {
     "psnr": Metric("PSNR", "dB", best=-10 * math.log10(MSE_FLOOR), digits=2),
     "ssim": Metric("SSIM", best=1, digits=3),
+    "lpips": Metric("LPIPS", best=0, digits=3),
     "mse": Metric("MSE", best=0, digits=4),
     "iou": Metric("IoU", best=1, digits=3),
     "iou_image": Metric("IoU per image", best=1, digits=3),

@@ -123,10 +123,27 @@ def test_data_that_is_not_there_is_stood_in_for():
 
 
 def test_a_busy_machine_is_told(monkeypatch):
-    monkeypatch.setattr(machine.os, "getloadavg", lambda: (64.0, 0, 0))
-    assert "busy (load 64.0" in machine.busy()
-    monkeypatch.setattr(machine.os, "getloadavg", lambda: (0.0, 0, 0))
+    monkeypatch.setattr(machine, "_others", lambda: 0.5)
+    assert "others use 50% of the machine's cores" in machine.busy()
+    monkeypatch.setattr(machine, "_others", lambda: 0.05)
     assert machine.busy() == ""
+
+
+def test_the_share_of_others_is_what_is_not_idle(monkeypatch, tmp_path):
+    """/proc/stat: user nice system idle iowait irq softirq steal, in ticks since the start."""
+    stat, ticks = tmp_path / "stat", iter(["10 0 10 70 10 0 0 0", "20 0 15 135 30 0 0 0"])
+    monkeypatch.setattr(machine, "_STAT", stat)
+    assert machine._others(0) == 0
+
+    class File:
+        def exists(self):
+            return True
+
+        def read_text(self):
+            return f"cpu  {next(ticks)}\ncpu0 1 1 1 1 1 1 1 1\n"
+
+    monkeypatch.setattr(machine, "_STAT", File())
+    assert machine._others(0) == pytest.approx(15 / 100)
 
 
 def test_the_command_prints_json_alone():
