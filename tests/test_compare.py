@@ -56,8 +56,11 @@ def test_every_run_is_in_the_table(compared):
     assert not [key for key in apart["metrics"] if "+" in key]
     table = (folder / "table.md").read_text()
     assert "| task | metric | doing nothing | film | piggyback1 |" in table
-    assert (folder / "figures/methods_tasks.png").exists()
-    assert (folder / "figures/methods_combined.png").exists()
+    assert (folder / "figures/runs_tasks_methods.png").exists()
+    assert (folder / "figures/strengths_of_film.png").exists()
+    page = (folder / "report.html").read_text()
+    assert "comparison of runs" in page and "<td" in page and page.count("data:image/png") >= 4
+    assert (folder / "figures/runs_combined_methods.png").exists()
 
 
 def test_done_runs_are_skipped_and_another_config_is_refused(compared, monkeypatch):

@@ -1,6 +1,8 @@
 """The table and figures of a comparison, from the results of its runs."""
 
+import json
 import math
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from taskfusion_jax.describe import describe
 from taskfusion_jax.engine.files import read_json, write_json, write_text
 from taskfusion_jax.engine.provenance import provenance
 from taskfusion_jax.report import figures, table
+from taskfusion_jax.report.html import write_comparison_report
 from taskfusion_jax.report.table import Cell, Grid
 from taskfusion_jax.workdir import Workdir
 
@@ -44,6 +47,8 @@ def write_comparison(config: ConfigDict, workdir: Path) -> None:
     shown = [table.markdown_table(grid) for grid in grids(done)]
     write_text(workdir / "table.md", "\n\n".join([*shown, _legend(done)]) + "\n")
     _draw(config, workdir, list(runs))
+    done["base"] = json.loads(config.base.to_json())
+    write_comparison_report(workdir, done, grids(done), _legend(done))
 
 
 def show_comparison(workdir: Path, console: Console) -> None:
@@ -56,7 +61,8 @@ def show_comparison(workdir: Path, console: Console) -> None:
     for grid in grids(done):
         console.print(table.rich_table(grid))
     console.print(Text(_legend(done), style="dim"))
-    console.print(f"Table: {workdir / 'table.md'}; figures: {workdir / 'figures'}", soft_wrap=True)
+    console.print(f"Table: {workdir / 'table.md'}", soft_wrap=True)
+    console.print(f"Report: {workdir / 'report.html'}", soft_wrap=True)
 
 
 def _gather(config: ConfigDict, workdir: Path) -> dict:
@@ -181,7 +187,7 @@ def _legend(done: Mapping) -> str:
 
 
 def _draw(config: ConfigDict, workdir: Path, names: list[str]) -> None:
-    """All runs of a table on the same images: single tasks, and combined ones."""
+    """All runs of a table on the same images, and the first one's own figures."""
     shown = {name: _pictures(config, workdir, name) for name in names}
     for title, columns in config.tables.items():
         chosen = [name for name in columns if name in shown]
@@ -192,8 +198,13 @@ def _draw(config: ConfigDict, workdir: Path, names: list[str]) -> None:
         ):
             rows = [(task, _row(task, chosen, shown)) for task in some]
             if rows:
-                file = f"{title.lower().replace(' ', '_')}_{kind}.png"
+                file = f"runs_{kind}_{title.lower().replace(' ', '_')}.png"
                 figures.task_grid(workdir / "figures" / file, rows, title)
+
+    first = folder_of(workdir, names[0], config.seeds[0]) / "figures"
+    for path in first.glob("*.png"):
+        if not path.stem.startswith("curves"):
+            shutil.copyfile(path, workdir / "figures" / f"{path.stem}_of_{names[0]}.png")
 
 
 def _row(task: str, names: list[str], shown: Mapping) -> dict[str, list]:

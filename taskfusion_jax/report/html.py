@@ -38,6 +38,11 @@ FIGURES = {
         "been shown images to which both tasks were applied. Compare each with the target: does "
         "it do both tasks, or only one, or something between?",
     ),
+    "runs": (
+        "All runs on the same images",
+        "Every column is a run of its own, on the same test images. Compare each with the target, "
+        "and with its neighbours.",
+    ),
     "pair": (
         "Two tasks, each at its own strength",
         "One task grows stronger downwards, the other to the right. The top left corner asks for "
@@ -66,25 +71,56 @@ def write_report(workdir: str | Path) -> Path:
         raise UserError(f"{workdir} is no folder: nothing to report on")
     results, config = _json(workdir / "results.json"), _json(workdir / "config.json")
     figures = _figures(workdir / "figures")
-    grids = table.grids(results)
-    environment = jinja2.Environment(
-        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
-    )
-    page = environment.from_string(PAGE).render(
+    return _write(
+        workdir,
+        results,
+        figures,
+        kind="report of a run",
         name=results.get("name") or config.get("name") or workdir.resolve().name,
-        results={
-            key: results.get(key) for key in ("command", "data", "hardware", "commit", "seed")
-        },
+        intro="",
         steps=results.get("steps"),
         duration=duration(results.get("seconds")),
         single=_tasks(results, combined=False),
         combined=_tasks(results, combined=True),
-        grids=grids,
+        grids=table.grids(results),
         legend=table.legend(results, "Bold"),
-        figures=figures,
         config=json.dumps(config, indent=2, ensure_ascii=False) if config else "",
         absent=_absent(workdir, results, figures),
     )
+
+
+def write_comparison_report(
+    workdir: Path, done: Mapping, grids: list[table.Grid], legend: str
+) -> Path:
+    """Writes `workdir/report.html` of a comparison and returns its path.
+
+    Args:
+      workdir: its folder, with `figures/*.png`.
+      done: the parsed `table.json`.
+      grids: its tables.
+      legend: how to read them.
+    """
+    names = ", ".join(done["runs"])
+    return _write(
+        workdir,
+        done,
+        _figures(workdir / "figures"),
+        kind="comparison of runs",
+        name=done["name"],
+        intro=f"{len(done['runs'])} runs on the same data, seeds and images: {names}.",
+        grids=grids,
+        legend=legend,
+        config=json.dumps(done["base"], indent=2, ensure_ascii=False),
+        absent=[],
+    )
+
+
+def _write(workdir: Path, results: Mapping, figures: list[dict], **parts: Any) -> Path:
+    environment = jinja2.Environment(
+        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
+    )
+    shown = {key: results.get(key) for key in ("command", "data", "hardware", "commit", "seed")}
+    page = environment.from_string(PAGE).render(results=shown, figures=figures, **parts)
     write_text(workdir / "report.html", page)
     return workdir / "report.html"
 
@@ -142,9 +178,11 @@ def _figure(path: Path, kind: str) -> dict[str, Any]:
 
 def _absent(workdir: Path, results: Mapping, figures: list[dict]) -> list[str]:
     files = [name for name in ("results.json", "config.json") if not (workdir / name).exists()]
-    expected = (
-        set(FIGURES) if _tasks(results, combined=True) else set(FIGURES) - {"combined", "pair"}
-    )
+    expected = {"tasks", "strengths", "curves"}
+    if results.get("sweeps") == {}:  # not every method has strengths
+        expected -= {"strengths"}
+    if _tasks(results, combined=True):
+        expected |= {"combined", "pair"}
     kinds = {figure["kind"] for figure in figures}
     titles = [FIGURES[kind][0] for kind in FIGURES if kind in expected - kinds]
     return [*files, *(f"the figure “{title}”" for title in titles)]

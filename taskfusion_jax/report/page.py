@@ -93,9 +93,11 @@ PAGE = (
 {%- endfor %}
 {% endmacro %}
 <header>
-<div class="label">taskfusion_jax · report of a run</div>
+<div class="label">taskfusion_jax · {{ kind }}</div>
 <h1>{{ name }}</h1>
-{% if single %}
+{% if intro %}
+<p>{{ intro }}</p>
+{% elif single %}
 <p>One network, trained for {{ single | length }} image task{{ "s" if single | length > 1 }}:
 {{ list(single) }}
 {%- if combined %}; and asked for {{ combined | length }} combination
