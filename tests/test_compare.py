@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from configs import added_task, takeda, untrained
+from configs import added_task, takeda, takeda_rates, untrained
 from taskfusion_jax import compare, comparison, train
 from taskfusion_jax.engine.files import write_json
 from taskfusion_jax.errors import UserError
@@ -113,7 +113,7 @@ def test_a_later_task_leaves_the_others_as_they_were(tmp_path):
     assert all(before[k] != after[k] for k in new)
 
 
-@pytest.mark.parametrize("module", [takeda, untrained, added_task])
+@pytest.mark.parametrize("module", [takeda, takeda_rates, untrained, added_task])
 def test_every_run_of_a_comparison_makes_sense(module):
     from taskfusion_jax.experiment import Experiment
 
