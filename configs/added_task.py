@@ -7,6 +7,8 @@ the generators' matrices, of which only its own row gets a gradient, so that the
 they are, bit for bit; `finetune` lets the whole network move instead, which forgets the old tasks.
 """
 
+import math
+
 from configs import common, compared, takeda
 
 RUNS = ("joint", "row", "finetune")
@@ -21,14 +23,23 @@ def get_config(arg: str = ""):
     later = (options & set(common.SINGLE)) or {"style_2"}
     first = {k: n for k, n in base.stages.single.rows.items() if "+" not in k}
     second = {k: n for k, n in base.stages.combined.rows.items() if "+" not in k}
-    new = {k: 2 * n if k in later else 0 for k, n in second.items()}
+    steps = [base.stages[name].steps for name in ("single", "combined")]
+    # As many rows of the new task as `joint` has in both stages, at the first one's rate.
+    new = {
+        k: math.ceil((steps[0] * first[k] + steps[1] * n) / steps[1]) if k in later else 0
+        for k, n in second.items()
+    }
+    rate = {"lr": base.stages.single.lr}
     without = {k: 0 if k in later else n for k, n in first.items()}
     base.stages.single.rows, base.stages.combined.rows = first, second
     base.stages.combined.combine = "M1"
     base.combined = {}
+    base.evaluate.every_stage = True
 
     def stages(moving):
-        return {"stages": {"single": {"rows": without}, "combined": {"rows": new, **moving}}}
+        return {
+            "stages": {"single": {"rows": without}, "combined": {"rows": new, **rate, **moving}}
+        }
 
     runs = {"joint": {}, "row": stages({"trainable": ROW}), "finetune": stages({})}
     if chosen := options & set(RUNS):

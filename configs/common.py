@@ -132,6 +132,7 @@ def get_config() -> ConfigDict:
     config.evaluate = ConfigDict(
         {
             "images": 256,  # test images per task
+            "every_stage": True,  # or only the last one
             "batch": 32,
             "pictures": 6,  # images per task in the figures
             "sweep": 6,  # strengths of a sweep

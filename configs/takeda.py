@@ -3,8 +3,10 @@
     python -m taskfusion_jax.compare --config=configs/takeda.py:small --workdir=runs/takeda
 
 trains them on the embedded data on two CPU cores. In full (`takeda.py`, 478,000 steps each) it is
-for accelerators and wants PASCAL VOC, see film_voc.py. Fields of all runs are flags:
---config.base.data.source=voc_folder, --config.seeds="(0, 1, 2)". One of the runs alone:
+for accelerators and wants PASCAL VOC, see film_voc.py. Every run has two stages, single tasks
+first, so that each task is seen as often in each run. Fields that all runs share are flags, such as
+--config.base.data.source=voc_folder, --config.seeds="(0, 1, 2)"; steps and rows are set here, as
+runs differ in them. One of the runs alone:
 
     python -m taskfusion_jax.main --config=configs/takeda.py:sgn,small --workdir=runs/sgn
     python -m taskfusion_jax.describe --config=configs/takeda.py:sgn
@@ -16,7 +18,7 @@ METHODS = ("film", "encin", "sgn", "sgn_bias", "single", "shared_enc", "piggybac
 WAYS = ("film_m1", "film_m2", "film")
 
 # Table 2 of the paper. Its PSNR and FID are in units of their own; IoU and sizes compare.
-_IOU = {
+_PUBLISHED = {
     "segmentation/iou": (0.5907, 0.5689, 0.4299, 0.4454, 0.5639, 0.5545, 0.4030, 0.6014),
     "restoration+segmentation/iou": (0.5755, 0.5752, 0.4700, 0.4625),
     "segmentation+style_1/iou": (0.5457, 0.5403, 0.5011, 0.4555),
@@ -32,7 +34,7 @@ def get_config(arg: str = ""):
     if chosen := options & set(RUNS):
         return compared.alone(config, runs, chosen)
     published = {name: {} for name in METHODS}
-    for key, values in _IOU.items():
+    for key, values in _PUBLISHED.items():
         for name, value in zip(METHODS, values, strict=False):  # half of them cannot combine
             published[name][key] = value
     return compared.comparison(
@@ -51,6 +53,7 @@ def base(options: set[str]):
         quickstart.small(config)
         config.data.source = "scenes"
         config.stages.single.steps, config.stages.combined.steps = 180, 120
+    config.evaluate.every_stage = False
     return common.tiny(config) if "tiny" in options else config
 
 
@@ -70,27 +73,31 @@ def _single_rows(base) -> dict[str, int]:
 
 
 def _piggyback(name: str):
-    """One task's network first, then masks on it for the others; as many rows of each as ever."""
+    """One task's network in two stages, then, in two more, masks on it for the others."""
 
     def changes(base):
-        first, second = base.stages.single, base.stages.combined
-        rows = {k: n for k, n in first.rows.items() if "+" not in k}
-        steps = first.steps + second.steps
-        options = {"schedule": first.schedule, "warmup": first.warmup}
-
-        def stage(moving, chosen):
-            shown = {k: n if chosen(k) else 0 for k, n in rows.items()}
-            trainable = f"net/{moving}/.*|critic/.*"
-            return common.stage(steps, shown, "M1", first.lr, trainable=trainable, **options)
-
+        stages = {}
+        for part, moving in (("base", "base"), ("masks", "task_.*")):
+            for suffix, stage in (("1", base.stages.single), ("2", base.stages.combined)):
+                rows = {
+                    k: n if (k == name) == (part == "base") and "+" not in k else 0
+                    for k, n in stage.rows.items()
+                }
+                trainable = f"net/{moving}/.*|critic/.*"
+                stages[f"{part}_{suffix}"] = {
+                    **stage.to_dict(),
+                    "rows": rows,
+                    "combine": "M1",
+                    "trainable": trainable,
+                }
+        # As Piggyback has it, masks learn at 1e-4, whatever the rate of the rest.
+        rule = (".*/mask/.*", 1e-4 / base.stages.single.lr)
         return {
             "method": "piggyback",
             "piggyback": {"base": name},
-            "schedule": ("base", "masks"),
-            "stages": {
-                "base": stage("base", lambda k: k == name),
-                "masks": stage("task_.*", lambda k: k != name),
-            },
+            "schedule": tuple(stages),
+            "stages": stages,
+            "optimiser": {"lr_rules": (rule, *base.optimiser.lr_rules)},
         }
 
     return changes

@@ -32,12 +32,13 @@ def run(config: ConfigDict, workdir: Path, only: list[str] | None) -> int:
       0, or 128 + the signal that stopped it.
 
     Raises:
-      UserError: as `train.run`; an unknown name.
+      UserError: a config that makes no sense, before any run; what ended runs, after all others.
     """
     import jax
 
     from taskfusion_jax import train
     from taskfusion_jax.engine.progress import make_console
+    from taskfusion_jax.experiment import Experiment
     from taskfusion_jax.report.comparison import show_comparison, write_comparison
     from taskfusion_jax.workdir import Workdir
 
@@ -45,6 +46,10 @@ def run(config: ConfigDict, workdir: Path, only: list[str] | None) -> int:
     for name in only or ():
         if name not in config.runs:
             raise UserError(f"--only: no run '{name}'{did_you_mean(name, config.runs)}")
+    for (name, seed), options in runs.items():  # what is wrong with the last is told at once
+        Experiment(options)
+        Workdir(folder_of(workdir, name, seed)).check(options)
+    failed = []
     for number, ((name, seed), options) in enumerate(runs.items(), 1):
         if only and name not in only:
             continue
@@ -54,12 +59,19 @@ def run(config: ConfigDict, workdir: Path, only: list[str] | None) -> int:
             console.print(f"{title}: done")
             continue
         console.rule(title)
-        if code := train.run(options, folder):
-            return code
+        try:
+            if code := train.run(options, folder):
+                return code
+        except UserError as error:  # such as a loss that is no number: the others can go on
+            console.print(f"{title} failed: {error}")
+            failed.append(f"{name}, seed {seed}: {error}")
+            continue
         jax.clear_caches()  # programs of other networks are of no more use
         write_comparison(config, workdir)
     write_comparison(config, workdir)
     show_comparison(workdir, console)
+    if failed:
+        raise UserError("; ".join(failed))
     return 0
 
 

@@ -129,7 +129,8 @@ class Evaluator:
     def _measure(self, params: dict, task: Task) -> tuple[Metrics, Pictures]:
         values, moments = collections.defaultdict(list), {}
         shown = collections.defaultdict(list)
-        for first, (real, batch) in enumerate(self._batches(task, self.count)):
+        seen = 0
+        for real, batch in self._batches(task, self.count):
             output = self._run(params, batch["input"], task.vector)
 
             def stylise(images, vector):
@@ -142,9 +143,11 @@ class Evaluator:
                 for key, value in self._judge(task, image, target, batch, stylise).items():
                     values[key + suffix].append(np.asarray(value)[:real])
                 self._take_in(moments, f"frechet{suffix}", image[:real])
-            crops = functools.partial(self._painted, first=first)
-            wanted = task.target(batch["clean"], batch["mask"], crops)
-            self._take_in(moments, "reference", wanted[:real])
+            if self.features:
+                crops = functools.partial(self._painted, first=seen)
+                wanted = task.target(batch["clean"], batch["mask"], crops)
+                self._take_in(moments, "reference", wanted[:real])
+            seen += real
             for key, image in (("input", batch["input"]), ("target", target), ("output", output)):
                 if image is not None:
                     whole = np.asarray(self._whole(image))
@@ -168,11 +171,12 @@ class Evaluator:
             uncut = task.uncut(batch["clean"], batch["mask"], stylise)
             counts = self._overlap(image, uncut, np.array(fill, np.float32), batch["mask"])
             values["intersection"], values["union"] = counts
-        if losses.PERCEPTUAL & set(task.loss):
-            constants = self.experiment.constants
-            grams = constants["grams"][task.name]
-            terms = self._style_terms(constants["vgg"], grams, image, batch["clean"])
-            values["content_loss"], values["style_loss"] = terms
+        grams = self.experiment.constants.get("grams", {})
+        for part in getattr(task, "parts", (task,)):
+            if part.name in grams:
+                weights = self.experiment.constants["vgg"]
+                terms = self._style_terms(weights, grams[part.name], image, batch["clean"])
+                values["content_loss"], values["style_loss"] = terms
         return values
 
     def _style_of_each(self, weights: dict, grams: dict, images: jax.Array, clean: jax.Array):
@@ -198,7 +202,8 @@ class Evaluator:
         """
         styles = self.experiment.paintings
         (name,) = [n for n in styles if np.array_equal(self.experiment.tasks[n].vector, vector)]
-        return jnp.asarray(_crops(styles[name][0], images.shape[1], len(images), seed=first))
+        crops = _crops(styles[name][0], images.shape[1], self.count)[first:]
+        return np.resize(crops, images.shape)
 
     def _frechet(self, moments: dict[str, Moments]) -> Metrics:
         """Distance to the targets' features; for styles, to those of the painting's crops."""
@@ -252,9 +257,9 @@ def _to_uint8(images: np.ndarray) -> np.ndarray:
     return np.round(255 * np.clip(images, 0, 1)).astype(np.uint8)
 
 
-def _crops(painting: Any, size: int, count: int, seed: int) -> np.ndarray:
+def _crops(painting: Any, size: int, count: int) -> np.ndarray:
     """Random crops of a painting [h, w, 3], always the same ones; [count, size, size, 3]."""
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     painting = np.asarray(painting)
     room = np.array(painting.shape[:2]) - size
     corners = rng.integers(0, np.maximum(room, 0) + 1, (count, 2))

@@ -214,6 +214,9 @@ class Trainer:
             if self.agree(bool(self.stop)):
                 raise Stopped
 
+        last = self.experiment.stages[-1]
+        if stage.index < last.index and not self.config.evaluate.every_stage:
+            return
         # The first process decides: others may see a shared folder later than it does.
         found = self.folder.evaluation(stage.name) if distributed.is_main() else None
         done = str(found[0]["step"]) if found else ""

@@ -102,7 +102,7 @@ def test_one_line_from_deep_inside(tmp_path):
     [
         ({"schedule": ("singel",)}, "config.schedule: no stage 'singel' (did you mean 'single'?)"),
         ({"stages__single__rows": {"restauration": 1}}, "no task 'restauration'"),
-        ({"stages__single__combine": "M4"}, "config.stages.single.combine"),
+        ({"stages__single__combine": "M9"}, "config.stages.single.combine"),
         ({"stages__combined__schedule": "cosin"}, "config.stages.combined.schedule"),
         ({"stages__combined__trainable": "nte/.*"}, "config.stages.combined.trainable"),
         ({"stages__single__trainable": "("}, "no regular expression"),

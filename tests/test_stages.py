@@ -54,7 +54,7 @@ def test_turns_are_in_the_order_of_the_tasks_not_of_the_rows():
         ({"schedule": ()}, "config.schedule is empty"),
         ({"schedule": ("late", "early", "late")}, "config.schedule names a stage twice"),
         ({"stages.late.steps": 0}, "config.stages.late.steps=0 must be at least 1"),
-        ({"stages.late.combine": "M4"}, "stages.late.combine: 'M4' is none of M1, M2, M3"),
+        ({"stages.late.combine": "M9"}, "stages.late.combine: 'M9' is none of M1, M2, M3, M4"),
         ({"stages.early.rows": {"aa": 1}}, "config.stages.early.rows: no task 'aa'"),
         ({"stages.early.rows.a": -1}, "config.stages.early.rows.a=-1 is negative"),
         ({"stages.early.rows": {"a": 0}}, "config.stages.early.rows gives no task any rows"),

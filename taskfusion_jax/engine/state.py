@@ -41,16 +41,16 @@ TEACHERS = {
 def start_stage(state: State, optimiser: optax.GradientTransformation, trainable: dict) -> State:
     """A stage begins with a fresh optimiser, and keeps a copy of the network where one is kept.
 
-    What stands still from now on does so as it was evaluated: averaged, where an average is kept.
+    Where an average is kept, a stage that freezes some of the network goes on from it: so what
+    stands still does so as it was evaluated, and what moves fits it.
     """
     teacher = jax.tree.map(jnp.copy, state.ema or state.params["net"]) if state.teacher else {}
-    average = names.flatten({"net": state.ema})
-    params = {
-        name: leaf if name in trainable else average.get(name, leaf)
-        for name, leaf in names.flatten(state.params).items()
-    }
+    params, average = names.flatten(state.params), names.flatten({"net": state.ema})
+    if any(name.startswith("net/") and name not in trainable for name in params):
+        params |= jax.tree.map(jnp.copy, average)
+    moving = {name: params[name] for name in trainable}
     return state.replace(
-        params=names.unflatten(params), opt_state=optimiser.init(trainable), teacher=teacher
+        params=names.unflatten(params), opt_state=optimiser.init(moving), teacher=teacher
     )
 
 
@@ -93,7 +93,8 @@ def make_train_step(
             decay = jnp.minimum(ema_decay, (1.0 + state.step) / (10.0 + state.step))
             average = names.flatten({"net": ema})
             for name in moved.keys() & average.keys():
-                average[name] = decay * average[name] + (1 - decay) * moved[name]
+                # In this form what does not move stays as it is to the last bit.
+                average[name] += (1 - decay) * (moved[name] - average[name])
             ema = names.unflatten(average)["net"]
         return State(state.step + 1, params, opt_state, ema, state.teacher), metrics
 

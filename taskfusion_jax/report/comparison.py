@@ -15,6 +15,7 @@ from taskfusion_jax.comparison import folder_of, in_order, members
 from taskfusion_jax.describe import describe
 from taskfusion_jax.engine.files import read_json, write_json, write_text
 from taskfusion_jax.engine.provenance import provenance
+from taskfusion_jax.errors import UserError
 from taskfusion_jax.report import figures, table
 from taskfusion_jax.report.html import write_comparison_report
 from taskfusion_jax.report.table import Cell, Grid
@@ -77,6 +78,14 @@ def _gather(config: ConfigDict, workdir: Path) -> dict:
         run["seeds"].append(seed)
         run["values"].append(_final(results["metrics"], options) | {"seconds": results["seconds"]})
         run["data"], run["frechet"] = results["data"], results["frechet"]
+        first = next(iter(runs.values()))
+        if (run["data"], run["frechet"]) != (first["data"], first["frechet"]):
+            raise UserError(
+                f"{folder.path} was measured otherwise than the runs before ({run['data']}, "
+                f"{run['frechet']}; not {first['data']}, {first['frechet']}): evaluate it again "
+                "with taskfusion_jax.evaluate"
+            )
+        run["styles"] = [n for n, task in options.tasks.items() if task.kind == "style"]
         run["hardware"] = results["hardware"]
         counts = describe(options)
         run["parameters"], run["bits"] = counts["total"], counts["mask_bits_per_task"]
@@ -119,7 +128,7 @@ def _grid(title: str, runs: Mapping[str, Mapping]) -> Grid:
     tasks = dict.fromkeys(key.split("/")[0] for key in keys if "/" in key)
     rows = []
     for task in tasks:
-        names = [n for n in SHOWN if f"{task}/{n}" in keys and not _self_made(task, n)]
+        names = [n for n in SHOWN if f"{task}/{n}" in keys and not _self_made(task, n, runs)]
         for i, name in enumerate(names):
             shown = "" if i else task.replace("+", " + ")
             cells = [_nothing(runs, f"{task}/{name}"), *_cells(runs, f"{task}/{name}")]
@@ -134,8 +143,9 @@ def _grid(title: str, runs: Mapping[str, Mapping]) -> Grid:
     return Grid(title, ("task", "metric"), (NOTHING, *runs), rows)
 
 
-def _self_made(task: str, name: str) -> bool:
-    return "style" in task and name in TO_TARGET
+def _self_made(task: str, name: str, runs: Mapping[str, Mapping]) -> bool:
+    styles = {style for run in runs.values() for style in run["styles"]}
+    return bool(styles & set(task.split("+"))) and name in TO_TARGET
 
 
 def _cells(runs: Mapping[str, Mapping], key: str) -> list[Cell]:
@@ -211,8 +221,7 @@ def _row(task: str, names: list[str], shown: Mapping) -> dict[str, list]:
     """Input, target and every run's output of the first image."""
     having = [name for name in names if task in shown[name]]
     first = shown[having[0]][task]
-    given = {k: first[k][:2] for k in ("input", "target") if k in first and "style" not in task}
-    given = given or {"input": first["input"][:2]}
+    given = {k: first[k][:2] for k in ("input", "target") if k in first}
     return given | {name: shown[name][task]["output"][:2] for name in having}
 
 
@@ -224,8 +233,7 @@ def _pictures(config: ConfigDict, workdir: Path, name: str) -> dict[str, dict[st
         if folder.is_done(options):
             break
     shown: dict[str, dict] = {}
-    for stage in options.schedule:  # later stages replace what earlier ones showed
-        for key, images in folder.evaluation(stage)[1].items():
-            task, _, kind = key.rpartition("/")
-            shown.setdefault(task, {})[kind] = images
+    for key, images in folder.evaluation(options.schedule[-1])[1].items():
+        task, _, kind = key.rpartition("/")
+        shown.setdefault(task, {})[kind] = images
     return shown

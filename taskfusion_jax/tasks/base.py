@@ -29,6 +29,7 @@ class Task:
 
     needs_mask: ClassVar[bool] = False
     has_target: ClassVar[bool] = True  # False: judged by losses alone, as style transfer is
+    damages: ClassVar[bool] = False  # True: it undoes what `corrupt` does
     target_of: ClassVar[str] = "clean"  # or input: which image of the batch `target` starts from
 
     def learnt_by(self, combine: str) -> tuple["Task", ...]:

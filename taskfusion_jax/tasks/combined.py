@@ -3,8 +3,10 @@
 import dataclasses
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
+from taskfusion_jax.metrics.iou import foreground
 from taskfusion_jax.tasks.base import Stylise, Task
 
 
@@ -28,7 +30,9 @@ class Combined(Task):
     def learnt_by(self, combine: str) -> tuple[Task, ...]:
         """M2 adds its parts' losses, unweighted; M3 has a synthetic target (paper 004, section
         3.3); M4, ours, the teacher's own outputs, one task after another."""
-        return {"M2": self.parts, "M4": (Chained(**vars(self)),)}.get(combine, (self,))
+        if combine == "M4":
+            return (Chained(**vars(self)),)
+        return self.parts if combine == "M2" else (self,)
 
     @property
     def order(self) -> tuple[Task, ...]:
@@ -60,13 +64,27 @@ class Combined(Task):
 
 
 class Chained(Combined):
-    """A combined task whose target needs no ground truth: f(x, a + b) should be f(f(x, a), b)."""
+    """A combined task whose target needs no ground truth, but the teacher's outputs for its parts.
+
+    f(x, a + b) should be f(f(x, a), b), every part asked for what it was trained on: damage is
+    undone in the reverse of the order in which it was done, then the image is painted, and what
+    the teacher cuts out of the undamaged image is cut out of the painted one.
+    """
 
     needs_mask = False
     target_of = "input"
 
     def target(self, clean: jax.Array, mask: jax.Array, stylise: Stylise) -> jax.Array:
-        """What the teacher makes of the input, part by part, [B, H, W, 3]."""
-        for part in self.order:
-            clean = jax.numpy.clip(stylise(clean, part.vector), 0, 1)
-        return clean
+        """What the teacher makes of the input, part by part, [B, H, W, 3]. clean: the input."""
+        for part in reversed([part for part in self.parts if part.damages]):
+            clean = jnp.clip(stylise(clean, part.vector), 0, 1)
+        whole = clean
+        for part in self.parts:
+            if not (part.damages or part.cuts):
+                whole = jnp.clip(stylise(whole, part.vector), 0, 1)
+        for part in self.parts:
+            if part.cuts:
+                kept = foreground(stylise(clean, part.vector), clean, part.fill)
+                fill = jnp.asarray(part.fill, jnp.float32).reshape(1, 1, 1, 3)
+                whole = jnp.where(kept[..., None], whole, fill)
+        return whole

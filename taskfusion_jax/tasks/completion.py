@@ -1,6 +1,7 @@
 """Completion: fill in what is missing (paper 004, task 1)."""
 
 import dataclasses
+from typing import ClassVar
 
 import numpy as np
 
@@ -20,6 +21,8 @@ class Completion(Task):
     holes: tuple[int, int]
     side: tuple[float, float]
     fill: tuple[float, float, float]
+
+    damages: ClassVar[bool] = True
 
     def corrupt(self, rng: np.random.Generator, image: np.ndarray) -> np.ndarray:
         """uint8 [H, W, 3] -> the same with holes."""

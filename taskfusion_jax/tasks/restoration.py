@@ -1,6 +1,7 @@
 """Restoration: remove noise, scratches and lines (paper 004, task 2)."""
 
 import dataclasses
+from typing import ClassVar
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -21,6 +22,8 @@ class Restoration(Task):
     noise: tuple[float, float]
     scratches: tuple[int, int]
     lines: tuple[int, int]
+
+    damages: ClassVar[bool] = True
 
     def corrupt(self, rng: np.random.Generator, image: np.ndarray) -> np.ndarray:
         """uint8 [H, W, 3] -> the same, damaged."""
