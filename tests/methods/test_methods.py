@@ -106,6 +106,22 @@ def test_each_task_does_something_else(name):
             assert np.abs(outputs[i] - outputs[j]).max() > 1e-3, (i, j)
 
 
+@pytest.mark.parametrize("name", TOLD)
+def test_only_a_tasks_own_row_moves_it(name):
+    """What `per_task` counts for slot 2 is what no other task uses."""
+    method, params = small(name)
+    image = np.random.default_rng(1).random((1, 16, 16, 3), np.float32)
+    flat = names.flatten(params)
+    own = [key for key, x in flat.items() if method.per_task({key: x}, 2)]
+    assert sum(flat[key].shape[1] for key in own) == method.per_task(flat, 2) > 0
+    changed = names.unflatten({k: x.at[2].add(1) if k in own else x for k, x in flat.items()})
+    run = jit(method.run)
+    for slot in range(6):
+        vector = np.eye(6, dtype=np.float32)[slot : slot + 1] * (slot > 0)
+        before, after = (run(p, image, vector) for p in (params, changed))
+        assert np.array_equal(before, after) == (slot != 2)
+
+
 @pytest.mark.parametrize("name", ROUTED)
 def test_only_a_tasks_own_part_moves_it(name):
     method, params = small(name)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from taskfusion_jax.tasks.combined import Combined
+from taskfusion_jax.tasks.completion import Completion
 from taskfusion_jax.tasks.restoration import Restoration
 from taskfusion_jax.tasks.segmentation import Segmentation
 from taskfusion_jax.tasks.style import Style
@@ -106,3 +107,35 @@ def test_task_vectors_are_their_parts_added():
         np.testing.assert_array_equal(vector, RESTORATION.vector + STYLE.vector)
         np.testing.assert_array_equal(vector, np.float32([0, 0, 1, 0, 1, 0]))
         assert vector.dtype == np.float32
+
+
+def asked(images, vector):
+    """A teacher that leaves a trace of what it was asked for, in order."""
+    return np.clip(images * np.float32(0.5) + np.float32(0.1 * vector.argmax()), 0, 1)
+
+
+def test_m4_asks_the_teacher_for_part_after_part(clean, mask):
+    """Damage is undone in reverse, then the image is painted; no ground truth is looked at."""
+    completion = Completion("completion", (1,), SLOTS, LOSS, (1, 1), (0.2, 0.3), FILL)
+    task = combined(completion, RESTORATION, STYLE, by="sequential")
+    (chained,) = task.learnt_by("M4")
+    assert (chained.name, chained.target_of, chained.needs_mask) == (task.name, "input", False)
+    assert task.learnt_by("M2") == task.parts and task.learnt_by("M3") == (task,)
+    wanted = clean
+    for part in (RESTORATION, completion, STYLE):
+        wanted = asked(wanted, part.vector)
+    np.testing.assert_allclose(chained.target(clean, None, asked), wanted, atol=1e-6)
+
+
+def test_m4_cuts_what_the_teacher_cuts_out_of_the_unpainted_image(clean):
+    """The painted image where the teacher's cut keeps the image, the fill elsewhere."""
+    kept = np.random.default_rng(2).random((2, 6, 5, 1)) < 0.5
+
+    def network(images, vector):
+        if vector[3]:
+            return np.where(kept, images, np.float32(FILL))
+        return asked(images, vector)
+
+    (chained,) = combined(SEGMENTATION, STYLE, by="mask").learnt_by("M4")
+    wanted = np.where(kept, asked(clean, STYLE.vector), np.float32(FILL))
+    np.testing.assert_allclose(chained.target(clean, None, network), wanted, atol=1e-6)
