@@ -154,7 +154,7 @@ def stage(
     Args:
       steps: updates.
       rows: task -> rows in each group of the batch.
-      combine: M1, M2 or M3.
+      combine: M1, M2, M3 or M4 (docs/architecture.md).
       lr: learning rate after warm-up.
       **options: schedule (constant, cosine, step), warmup (steps), trainable (regex).
     """

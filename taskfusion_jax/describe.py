@@ -13,51 +13,12 @@ _CONFIG = cli.define_config()
 _JSON = flags.DEFINE_bool("json", False, "Print JSON for machines instead of a table.")
 
 
-def describe(config) -> dict:
-    """Counts parameters by shape alone: no array is made.
-
-    Args:
-      config: a config as `main` takes it.
-
-    Returns:
-      total, shared, trainable (numbers that some stage moves), per_task (task -> its own numbers),
-      mask_bits_per_task (the most that a task has), bytes (numbers as float32, masks as bits), and
-      critic: the discriminator, which is needed in training only and not in total.
-    """
-    import jax
-
-    from taskfusion_jax.engine import names
-    from taskfusion_jax.experiment import Experiment
-    from taskfusion_jax.tasks.combined import Combined
-
-    experiment = Experiment(config)
-    params = jax.eval_shape(lambda: experiment.init_params(jax.random.key(0)))
-    net = names.flatten(params["net"])
-    method = experiment.method
-    bits = [method.masks(net, slot) for slot in range(method.slots)]
-    total = names.size(net) - sum(bits)
-    single = [t for t in experiment.tasks.values() if not isinstance(t, Combined)]
-    slots = {task.name: task.active[0] if task.active else 0 for task in single}
-    per_task = {name: method.per_task(net, slot) for name, slot in slots.items()}
-    moving = set()
-    for stage in experiment.stages:
-        field = f"{stage.field}.trainable"
-        moving |= set(names.split(params, stage.options.trainable, field)[0])
-    flat = names.flatten(params)
-    return {
-        "total": total,
-        "shared": total - sum(per_task.values()),
-        "trainable": sum(flat[name].size for name in moving if name.startswith("net/")),
-        "per_task": per_task,
-        "mask_bits_per_task": max(bits),
-        "bytes": 4 * total + sum(-(-count // 8) for count in bits),
-        "critic": names.size(params.get("critic", {})),
-    }
-
-
 def main() -> None:
     """Prints the counts."""
-    counts = describe(cli.required(_CONFIG))
+    config = cli.required(_CONFIG)
+    from taskfusion_jax.counts import count  # slow to import
+
+    counts = count(config)
     if _JSON.value:
         print(json.dumps(counts))
         return

@@ -83,7 +83,7 @@ class Evaluator:
 
         Args:
           params: the network's parameters.
-          combine: how combined tasks were learnt (M1, M2, M3): their metrics' middle name.
+          combine: how combined tasks were learnt (M1 to M4): their metrics' middle name.
           progress: called with each task's name before it is measured; may raise to stop.
 
         Returns:

@@ -10,7 +10,7 @@ from PIL import Image
 
 from configs import film_voc
 from taskfusion_jax import train
-from taskfusion_jax.describe import describe
+from taskfusion_jax.counts import count
 from taskfusion_jax.errors import UserError
 from tests.engine import runs
 
@@ -183,7 +183,7 @@ def test_describe_counts_the_papers_network():
     code, out, err = command("--config=configs/film_voc.py", "--json", module="describe")
     assert (code, err) == (0, "")
     counts = json.loads(out)
-    assert counts == describe(film_voc.get_config())
+    assert counts == count(film_voc.get_config())
     assert counts["total"] == 1_698_435
     assert counts["shared"] + sum(counts["per_task"].values()) == counts["total"]
     assert counts["bytes"] == 4 * counts["total"]

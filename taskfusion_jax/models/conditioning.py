@@ -47,8 +47,10 @@ class FilmNorm(nn.Module):
 class ChainedFilmNorm(nn.Module):
     """Instance norm, then one affine map per task in the order of slots, each at its strength.
 
-    Task t alone gives (1 + c_t g_t) y + c_t b_t; FiLM would add the maps of several tasks, here
-    each acts on what the one before made. Same parameters as `FilmNorm`.
+    With y the normed map, (gamma_0, beta_0) the generator's bias and (g_t, b_t) its row t, it
+    starts from z = gamma_0 y + beta_0, and each task makes it (1 + c_t g_t) z + c_t b_t. FiLM would
+    add the rows of several tasks; here each acts on what the one before made, channel by channel
+    (which is not the whole network twice). Same parameters as `FilmNorm`.
     """
 
     @nn.compact

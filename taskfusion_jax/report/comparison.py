@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.text import Text
 
 from taskfusion_jax.comparison import folder_of, in_order, members
-from taskfusion_jax.describe import describe
+from taskfusion_jax.counts import count
 from taskfusion_jax.engine.files import read_json, write_json, write_text
 from taskfusion_jax.engine.provenance import provenance
 from taskfusion_jax.errors import UserError
@@ -87,7 +87,7 @@ def _gather(config: ConfigDict, workdir: Path) -> dict:
             )
         run["styles"] = [n for n, task in options.tasks.items() if task.kind == "style"]
         run["hardware"] = results["hardware"]
-        counts = describe(options)
+        counts = count(options)
         run["parameters"], run["bits"] = counts["total"], counts["mask_bits_per_task"]
     for run in runs.values():
         values = run.pop("values")

@@ -35,7 +35,8 @@ FIGURES = {
         "Two tasks at once",
         "Here the task vector asks for two tasks together. M1 has trained single tasks only and "
         "is asked for both at test time; M2 has trained on the sum of both tasks' losses; M3 has "
-        "been shown images to which both tasks were applied. Compare each with the target: does "
+        "been shown images to which both tasks were applied; M4 has learnt to do at once what it "
+        "does one after the other. Compare each with the target: does "
         "it do both tasks, or only one, or something between?",
     ),
     "runs": (

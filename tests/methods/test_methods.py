@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from configs import takeda
-from taskfusion_jax.describe import describe
+from taskfusion_jax.counts import count
 from taskfusion_jax.engine import names
 from taskfusion_jax.engine.compile import jit
 from taskfusion_jax.errors import UserError
@@ -60,7 +60,7 @@ def small(name: str):
 )
 def test_sizes_are_those_of_the_paper(name, total):
     """Paper 004, table 2."""
-    counts = describe(takeda.get_config(name))
+    counts = count(takeda.get_config(name))
     assert counts["total"] == total
     assert counts["mask_bits_per_task"] == 0 and counts["bytes"] == 4 * total
 
@@ -69,7 +69,7 @@ def test_sizes_are_those_of_the_paper(name, total):
     ("name", "base"), [("piggyback1", "completion"), ("piggyback2", "segmentation")]
 )
 def test_piggyback_counts_base_masks_and_own_floats_apart(name, base):
-    counts = describe(takeda.get_config(name))
+    counts = count(takeda.get_config(name))
     convs = 1_676_035 - (32 + 64 + 128 * 11 + 64 + 32 + 3)  # without biases
     output = 9 * 9 * 32 * 3
     assert counts["shared"] == 1_679_235  # one net of `single`
