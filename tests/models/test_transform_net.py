@@ -8,7 +8,8 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 
 from taskfusion_jax.engine.compile import jit
 from taskfusion_jax.errors import UserError
-from taskfusion_jax.models.layers import FilmNorm, instance_norm
+from taskfusion_jax.models.conditioning import FilmNorm
+from taskfusion_jax.models.layers import instance_norm
 from taskfusion_jax.models.transform_net import TransformNet
 from tests.models.residuals import kept_values
 
