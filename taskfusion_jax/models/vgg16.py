@@ -10,7 +10,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from taskfusion_jax.errors import UserError, did_you_mean
-from taskfusion_jax.models.winograd import same_winograd
 
 CONVS = {
     f"conv{block}_{index}": width
@@ -72,16 +71,7 @@ class VGG16(nn.Module):
         """Returns a block's output, and of its layers those asked for."""
         found = {}
         for conv, width in convs:
-            lowering = same_winograd if x.shape[-1] > 3 else None  # colours are too few for it
-            layer = nn.Conv(
-                width,
-                (3, 3),
-                padding=1,
-                dtype=self.dtype,
-                conv_general_dilated=lowering,
-                name=conv,
-            )
-            x = nn.relu(layer(x))
+            x = nn.relu(nn.Conv(width, (3, 3), padding=1, dtype=self.dtype, name=conv)(x))
             relu = conv.replace("conv", "relu")
             if relu in self.layers:
                 found[relu] = x
