@@ -4,14 +4,15 @@
 
 `joint` trains all six tasks together; `row` trains five, then the sixth with everything frozen but
 the generators' matrices, of which only its own row gets a gradient, so that the old tasks stay as
-they are, bit for bit; `finetune` lets the whole network move instead, which forgets the old tasks.
+they are, bit for bit; `row_out` also trains what the task changes of the output layer; `finetune`
+lets the whole network move instead, which forgets the old tasks.
 """
 
 import math
 
 from configs import common, compared, takeda
 
-RUNS = ("joint", "row", "finetune")
+RUNS = ("joint", "row", "row_out", "finetune")
 ROW = r"net/.*(generator|gate)/kernel|critic/.*"
 
 
@@ -21,27 +22,32 @@ def get_config(arg: str = ""):
     base = takeda.base(options)
     base.name = "added_task"
     later = (options & set(common.SINGLE)) or {"style_2"}
-    first = {k: n for k, n in base.stages.single.rows.items() if "+" not in k}
-    second = {k: n for k, n in base.stages.combined.rows.items() if "+" not in k}
+    first, second = (
+        {k: stage.rows[k] for k in common.SINGLE}
+        for stage in (base.stages.single, base.stages.combined)
+    )
     steps = [base.stages[name].steps for name in ("single", "combined")]
     # As many rows of the new task as `joint` has in both stages, at the first one's rate.
     new = {
         k: math.ceil((steps[0] * first[k] + steps[1] * n) / steps[1]) if k in later else 0
         for k, n in second.items()
     }
-    rate = {"lr": base.stages.single.lr}
     without = {k: 0 if k in later else n for k, n in first.items()}
     base.stages.single.rows, base.stages.combined.rows = first, second
     base.stages.combined.combine = "M1"
     base.combined = {}
     base.evaluate.every_stage = True
 
-    def stages(moving):
-        return {
-            "stages": {"single": {"rows": without}, "combined": {"rows": new, **rate, **moving}}
-        }
+    def later_alone(method, trainable, at_first=".*"):
+        before = {"rows": without, "trainable": at_first}
+        after = {"rows": new, "lr": base.stages.single.lr, "trainable": trainable}
+        return {"method": method, "stages": {"single": before, "combined": after}}
 
-    runs = {"joint": {}, "row": stages({"trainable": ROW}), "finetune": stages({})}
-    if chosen := options & set(RUNS):
-        return compared.alone(base, runs, chosen)
-    return compared.comparison(base, runs, {"A task that comes later": RUNS}, {})
+    out = "".join(f"net/task_{base.tasks[name].slot}/.*|" for name in sorted(later))
+    runs = {
+        "joint": {},
+        "row": later_alone("film", ROW),
+        "row_out": later_alone("film_out", out + ROW, "net/base/.*|critic/.*"),
+        "finetune": later_alone("film", ".*"),
+    }
+    return compared.comparison(base, runs, {"A task that comes later": RUNS}, options)

@@ -173,6 +173,11 @@ def rows(single: tuple[int, ...], combined: tuple[int, ...]) -> dict[str, int]:
     return dict(zip(SINGLE + COMBINED, single + combined, strict=True))
 
 
+def only_single(rows: dict[str, int]) -> dict[str, int]:
+    """The rows with none for combinations."""
+    return {k: n if k in SINGLE else 0 for k, n in rows.items()}
+
+
 def parse(arg: str, known: tuple[str, ...]) -> set[str]:
     """Splits a config's argument at its commas. Raises ValueError for options not `known`."""
     options = {word for word in arg.split(",") if word}

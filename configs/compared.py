@@ -3,15 +3,23 @@
 from ml_collections import ConfigDict
 
 
-def comparison(base: ConfigDict, runs: dict, tables: dict, published: dict) -> ConfigDict:
-    """The config of `taskfusion_jax.compare`.
+def comparison(
+    base: ConfigDict, runs: dict, tables: dict, options: set[str], published: dict | None = None
+) -> ConfigDict:
+    """The config of `taskfusion_jax.compare`, or that of one run alone.
 
     Args:
       base: a config as `main` takes it.
       runs: name -> fields that differ from the base, nested as in it.
       tables: title -> names of the runs beside each other in that table.
+      options: words after the config's colon; a run's name among them asks for that run alone.
       published: title -> run -> key -> number printed elsewhere, shown apart.
+
+    Raises:
+      ValueError: the options name several runs.
     """
+    if chosen := options & set(runs):
+        return _alone(base, runs, chosen)
     return ConfigDict(
         {
             "name": base.name,
@@ -19,13 +27,12 @@ def comparison(base: ConfigDict, runs: dict, tables: dict, published: dict) -> C
             "base": base,
             "runs": runs,
             "tables": tables,
-            "published": published,
+            "published": published or {},
         }
     )
 
 
-def alone(base: ConfigDict, runs: dict, chosen: set[str]) -> ConfigDict:
-    """The config of one run. Raises ValueError where several are chosen."""
+def _alone(base: ConfigDict, runs: dict, chosen: set[str]) -> ConfigDict:
     if len(chosen) > 1:
         raise ValueError(f"choose one of {', '.join(sorted(chosen))}, or none to compare all")
     (name,) = chosen

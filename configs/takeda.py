@@ -31,18 +31,13 @@ def get_config(arg: str = ""):
     options = common.parse(arg, (*RUNS, "small", "tiny"))
     config = base(options)
     runs = {name: changes(config) for name, changes in RUNS.items()}
-    if chosen := options & set(RUNS):
-        return compared.alone(config, runs, chosen)
     published = {name: {} for name in METHODS}
     for key, values in _PUBLISHED.items():
         for name, value in zip(METHODS, values, strict=False):  # half of them cannot combine
             published[name][key] = value
-    return compared.comparison(
-        config,
-        runs,
-        tables={"Methods": METHODS, "Ways to learn combinations": WAYS},
-        published={"Paper 004, table 2": published},
-    )
+    tables = {"Methods": METHODS, "Ways to learn combinations": WAYS}
+    paper = {"Paper 004, table 2": published}
+    return compared.comparison(config, runs, tables, options, paper)
 
 
 def base(options: set[str]):
@@ -61,15 +56,11 @@ def _told(method: str, combine: str = "M3"):
     """A method that trains single tasks first and then, unless by M1, combinations too."""
 
     def changes(base):
-        rows = base.stages.combined.rows if combine != "M1" else _single_rows(base)
+        rows = base.stages.combined.rows
+        rows = common.only_single(rows) if combine == "M1" else rows
         return {"method": method, "stages": {"combined": {"combine": combine, "rows": rows}}}
 
     return changes
-
-
-def _single_rows(base) -> dict[str, int]:
-    """The combined stage's rows of single tasks, so that each is seen as often as in any run."""
-    return {k: 0 if "+" in k else n for k, n in base.stages.combined.rows.items()}
 
 
 def _piggyback(name: str):
@@ -80,8 +71,8 @@ def _piggyback(name: str):
         for part, moving in (("base", "base"), ("masks", "task_.*")):
             for suffix, stage in (("1", base.stages.single), ("2", base.stages.combined)):
                 rows = {
-                    k: n if (k == name) == (part == "base") and "+" not in k else 0
-                    for k, n in stage.rows.items()
+                    k: n if (k == name) == (part == "base") else 0
+                    for k, n in common.only_single(stage.rows).items()
                 }
                 trainable = f"net/{moving}/.*|critic/.*"
                 stages[f"{part}_{suffix}"] = {

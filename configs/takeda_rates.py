@@ -28,6 +28,4 @@ def get_config(arg: str = ""):
         rules = (rule, *base.optimiser.lr_rules)  # the first match counts
         changes = takeda.RUNS[method](base)
         runs[name] = changes | {"optimiser": {"lr_rules": rules}}
-    if chosen := options & set(RUNS):
-        return compared.alone(base, runs, chosen)
-    return compared.comparison(base, runs, {"Learning rates": tuple(RUNS)}, {})
+    return compared.comparison(base, runs, {"Learning rates": tuple(RUNS)}, options)

@@ -23,12 +23,14 @@ def count(config: ConfigDict) -> dict:
     params = jax.eval_shape(lambda: experiment.init_params(jax.random.key(0)))
     net = names.flatten(params["net"])
     method = experiment.method
-    bits = [method.masks(net, slot) for slot in range(method.slots)]
+    bits = [method.mask_bits(net, slot) for slot in range(method.slots)]
     total = names.size(net) - sum(bits)
     single = [t for t in experiment.tasks.values() if not isinstance(t, Combined)]
     slots = {task.name: task.active[0] if task.active else 0 for task in single}
     per_task = {name: method.per_task(net, slot) for name, slot in slots.items()}
-    masks = {k for k, x in net.items() if any(method.masks({k: x}, s) for s in range(method.slots))}
+    masks = {
+        k for k, x in net.items() if any(method.mask_bits({k: x}, s) for s in range(method.slots))
+    }
     moving = set()
     for stage in experiment.stages:
         field = f"{stage.field}.trainable"

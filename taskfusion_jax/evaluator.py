@@ -1,16 +1,14 @@
 """Measures what a network does: every task on the same images, beside doing nothing."""
 
 import collections
-import functools
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from rich.console import Console
 
-from taskfusion_jax.data.pipeline import test_batches
+from taskfusion_jax.data.pipeline import Spaced, test_batches
 from taskfusion_jax.engine import distributed
 from taskfusion_jax.engine import mesh as meshes
 from taskfusion_jax.engine.compile import jit
@@ -22,6 +20,7 @@ from taskfusion_jax.metrics.frechet import Moments, frechet_distance
 from taskfusion_jax.metrics.image import mse, psnr, ssim
 from taskfusion_jax.metrics.iou import foreground, iou, iou_counts
 from taskfusion_jax.metrics.lpips import lpips
+from taskfusion_jax.metrics.references import painting_crops
 from taskfusion_jax.porting.lpips import load_lpips_heads
 from taskfusion_jax.stages import Stage
 from taskfusion_jax.tasks import losses
@@ -44,8 +43,8 @@ class Evaluator:
     def __init__(self, experiment: Experiment):
         """experiment: with a test source and, for the losses and Frechet distance, weights."""
         self.experiment, self.options = experiment, experiment.config.evaluate
-        self.source = experiment.source("test")
-        self.count = min(self.options.images, len(self.source))
+        self.source = Spaced(experiment.source("test"), self.options.images)
+        self.count = len(self.source)
         every = meshes.replicated(experiment.mesh)
         self.method = experiment.method
         run = self.method.run
@@ -62,6 +61,13 @@ class Evaluator:
         self.features = frechet_features(self.options, vgg16)
         if self.features:
             self._features = jit(self.features.compute, out_shardings=every)
+            # A target would hold the network's own style image, and differ between networks.
+            self._painted = {
+                experiment.tasks[name].vector.tobytes(): painting_crops(
+                    painting[0], experiment.config.data.size, self.count
+                )
+                for name, painting in experiment.paintings.items()
+            }
         if self.options.lpips:
             self._lpips_weights = {
                 "vgg16": vgg16,
@@ -144,8 +150,12 @@ class Evaluator:
                     values[key + suffix].append(np.asarray(value)[:real])
                 self._take_in(moments, f"frechet{suffix}", image[:real])
             if self.features:
-                crops = functools.partial(self._painted, first=seen)
-                wanted = task.target(batch["clean"], batch["mask"], crops)
+
+                def painted(images, vector, first=seen):
+                    crops = self._painted[vector.tobytes()][first : first + len(images)]
+                    return np.resize(crops, images.shape)
+
+                wanted = task.target(batch["clean"], batch["mask"], painted)
                 self._take_in(moments, "reference", wanted[:real])
             seen += real
             for key, image in (("input", batch["input"]), ("target", target), ("output", output)):
@@ -194,16 +204,6 @@ class Evaluator:
             return
         features = np.asarray(self._features(self.features.weights, images), np.float64)
         moments[key] = (moments.get(key) or Moments.empty(features.shape[1])).update(features)
-
-    def _painted(self, images: jax.Array, vector: np.ndarray, first: int) -> jax.Array:
-        """Crops of a style's painting, where a target would have the network's own style image.
-
-        So the reference of a Frechet distance is the same for every network.
-        """
-        styles = self.experiment.paintings
-        (name,) = [n for n in styles if np.array_equal(self.experiment.tasks[n].vector, vector)]
-        crops = _crops(styles[name][0], images.shape[1], self.count)[first:]
-        return np.resize(crops, images.shape)
 
     def _frechet(self, moments: dict[str, Moments]) -> Metrics:
         """Distance to the targets' features; for styles, to those of the painting's crops."""
@@ -255,15 +255,6 @@ class Evaluator:
 
 def _to_uint8(images: np.ndarray) -> np.ndarray:
     return np.round(255 * np.clip(images, 0, 1)).astype(np.uint8)
-
-
-def _crops(painting: Any, size: int, count: int) -> np.ndarray:
-    """Random crops of a painting [h, w, 3], always the same ones; [count, size, size, 3]."""
-    rng = np.random.default_rng(0)
-    painting = np.asarray(painting)
-    room = np.array(painting.shape[:2]) - size
-    corners = rng.integers(0, np.maximum(room, 0) + 1, (count, 2))
-    return np.stack([painting[t : t + size, s : s + size] for t, s in corners])
 
 
 def evaluate_stage(

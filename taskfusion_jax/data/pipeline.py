@@ -82,6 +82,27 @@ def check_masks(source: Sequence, tasks: Sequence[Task]) -> None:
         )
 
 
+class Spaced(Sequence):
+    """At most `count` items of a source, evenly spaced: neighbours are often frames of one film."""
+
+    def __init__(self, source: Sequence, count: int):
+        """count: at least 1."""
+        self.source, self.has_masks = source, source.has_masks
+        self.places = np.linspace(0, len(source) - 1, min(count, len(source))).round().astype(int)
+
+    def __len__(self) -> int:
+        """How many items are chosen."""
+        return len(self.places)
+
+    def __getitem__(self, index: int) -> Example:
+        """The item in the chosen place."""
+        return self.source[int(self.places[index])]
+
+    def __repr__(self) -> str:
+        """As of the whole source."""
+        return repr(self.source)
+
+
 _EPOCHS = 10**9
 """As good as endless; truly endless, batches of one row would be too many to count."""
 

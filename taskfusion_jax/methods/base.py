@@ -62,9 +62,19 @@ class Method:
         """How many parameters only the task in `slot` uses. shapes: by slash-joined name."""
         return 0
 
-    def masks(self, shapes: Mapping[str, Any], slot: int) -> int:
+    def mask_bits(self, shapes: Mapping[str, Any], slot: int) -> int:
         """How many 1-bit weights of masks only the task in `slot` uses."""
         return 0
+
+
+def each_apart(method: Method, params: dict, x: jax.Array, c: np.ndarray) -> jax.Array:
+    """Runs the rows of each vector with the parameters picked for it; as `Method.apply`."""
+    parts, places = [], []
+    for vector in np.unique(c, axis=0):
+        rows = np.flatnonzero((c == vector).all(axis=1))
+        parts.append(method.run(method.pick(params, vector), x[rows], c[rows]))
+        places.append(rows)
+    return jnp.concatenate(parts)[np.argsort(np.concatenate(places))]
 
 
 class Told(Method):
@@ -91,12 +101,7 @@ class Routed(Method):
 
     def apply(self, params, x, c):
         """See `Method.apply`; c must be known when compiling, as rows are sorted by task."""
-        parts, places = [], []
-        for vector in np.unique(c, axis=0):
-            rows = np.flatnonzero((c == vector).all(axis=1))
-            parts.append(self.run(self.pick(params, vector), x[rows], c[rows]))
-            places.append(rows)
-        return jnp.concatenate(parts)[np.argsort(np.concatenate(places))]
+        return each_apart(self, params, x, c)
 
     def _slot(self, vector: np.ndarray) -> int:
         asked = np.flatnonzero(vector)

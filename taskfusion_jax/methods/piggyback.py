@@ -51,6 +51,6 @@ class Piggyback(Routed):
         added = {k: flat[k] + x for k, x in names.flatten(task["own"]).items()}
         return names.unflatten({**flat, **added})
 
-    def masks(self, shapes, slot):
-        """See `Method.masks`."""
+    def mask_bits(self, shapes, slot):
+        """See `Method.mask_bits`."""
         return sum(x.size for k, x in shapes.items() if k.startswith(f"task_{slot}/mask/"))

@@ -7,6 +7,7 @@ from taskfusion_jax.methods.base import DTYPES, Method
 from taskfusion_jax.methods.encin import EncIN
 from taskfusion_jax.methods.film import Film
 from taskfusion_jax.methods.film_chain import FilmChain
+from taskfusion_jax.methods.film_out import FilmOut
 from taskfusion_jax.methods.piggyback import Piggyback
 from taskfusion_jax.methods.sgn import SGN
 from taskfusion_jax.methods.sgn_bias import SGNBias
@@ -16,6 +17,7 @@ from taskfusion_jax.methods.single import Single
 METHODS = {
     "film": Film,
     "film_chain": FilmChain,
+    "film_out": FilmOut,
     "encin": EncIN,
     "sgn": SGN,
     "sgn_bias": SGNBias,
