@@ -12,7 +12,7 @@ from absl import flags
 from ml_collections import ConfigDict
 
 from taskfusion_jax import cli
-from taskfusion_jax.comparison import folder_of, members
+from taskfusion_jax.comparison import Comparison
 from taskfusion_jax.errors import UserError, did_you_mean
 
 _CONFIG = cli.define_config()
@@ -34,45 +34,52 @@ def run(config: ConfigDict, workdir: Path, only: list[str] | None) -> int:
     Raises:
       UserError: a config that makes no sense, before any run; what ended runs, after all others.
     """
-    import jax
-
-    from taskfusion_jax import train
     from taskfusion_jax.engine.progress import make_console
     from taskfusion_jax.experiment import Experiment
     from taskfusion_jax.report.comparison import show_comparison, write_comparison
-    from taskfusion_jax.workdir import Workdir
 
-    runs, console = members(config), make_console()
+    compared, console = Comparison(config, workdir), make_console()
     for name in only or ():
         if name not in config.runs:
             raise UserError(f"--only: no run '{name}'{did_you_mean(name, config.runs)}")
-    for (name, seed), options in runs.items():  # what is wrong with the last is told at once
+    for (name, seed), options in compared.members.items():  # what is wrong with the last is told
         Experiment(options)
-        Workdir(folder_of(workdir, name, seed)).check(options)
-    failed = []
-    for number, ((name, seed), options) in enumerate(runs.items(), 1):
+        compared.folder(name, seed).check(options)
+    failed, trained = [], False
+    for number, (name, seed) in enumerate(compared.members, 1):
         if only and name not in only:
             continue
-        folder = folder_of(workdir, name, seed)
-        title = f"{name}, seed {seed} ({number} of {len(runs)})"
-        if Workdir(folder).is_done(options):
+        title = f"{name}, seed {seed} ({number} of {len(compared.members)})"
+        if compared.is_done(name, seed):
             console.print(f"{title}: done")
             continue
         console.rule(title)
         try:
-            if code := train.run(options, folder):
+            if code := _train(compared, name, seed):
                 return code
         except UserError as error:  # such as a loss that is no number: the others can go on
             console.print(f"{title} failed: {error}")
             failed.append(f"{name}, seed {seed}: {error}")
             continue
-        jax.clear_caches()  # programs of other networks are of no more use
-        write_comparison(config, workdir)
-    write_comparison(config, workdir)
+        write_comparison(compared)
+        trained = True
+    if not trained:
+        write_comparison(compared)  # as this version writes it
     show_comparison(workdir, console)
     if failed:
         raise UserError("; ".join(failed))
     return 0
+
+
+def _train(compared: Comparison, name: str, seed: int) -> int:
+    import jax
+
+    from taskfusion_jax import train
+
+    try:
+        return train.run(compared.members[name, seed], compared.folder(name, seed).path)
+    finally:
+        jax.clear_caches()  # programs of other networks are of no more use
 
 
 def main() -> int:

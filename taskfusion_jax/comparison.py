@@ -1,21 +1,57 @@
-"""What the config of a comparison stands for: runs, and where they lie."""
+"""What the config of a comparison stands for: runs, their sizes, and where they lie."""
 
+import functools
 from collections.abc import Iterable
 from pathlib import Path
 
 from ml_collections import ConfigDict
 
 from taskfusion_jax.errors import UserError
+from taskfusion_jax.workdir import Workdir
+
+
+class Comparison:
+    """Runs that belong side by side, and their folders below one.
+
+    Attributes:
+      config: see `configs/compared.py`.
+      path: folder of the comparison.
+      members: (name, seed) -> the config of that run, seed by seed.
+    """
+
+    def __init__(self, config: ConfigDict, path: Path):
+        """Raises UserError: the config is none of a comparison, or a run's makes no sense."""
+        self.config, self.path, self.members = config, path, members(config)
+
+    def folder(self, name: str, seed: int) -> Workdir:
+        """Where a run lies."""
+        return Workdir(self.path / "runs" / f"{name}_seed{seed}")
+
+    def is_done(self, name: str, seed: int) -> bool:
+        """Whether a run has ended. Raises UserError where another config lies in its place."""
+        return self.folder(name, seed).is_done(self.members[name, seed])
+
+    def done(self) -> dict[str, list[int]]:
+        """name -> seeds of the runs that are done."""
+        seeds: dict[str, list[int]] = {}
+        for name, seed in self.members:
+            if self.is_done(name, seed):
+                seeds.setdefault(name, []).append(seed)
+        return seeds
+
+    @functools.cache  # noqa: B019 (lives as long as the command)
+    def sizes(self, name: str) -> dict:
+        """See `counts.count`: the same for every seed."""
+        from taskfusion_jax.counts import count
+
+        return count(self.members[name, self.config.seeds[0]])
 
 
 def members(config: ConfigDict) -> dict[tuple[str, int], ConfigDict]:
     """(name, seed) -> the config of that run, seed by seed.
 
-    Args:
-      config: a comparison, see `configs/compared.py`.
-
     Raises:
-      UserError: it is none, or a run has a field that its base lacks.
+      UserError: this is no comparison, or a run has a field that its base lacks.
     """
     if not all(key in config for key in ("base", "runs", "seeds")):
         raise UserError(
@@ -42,8 +78,3 @@ def in_order(config: ConfigDict, names: Iterable[str]) -> list[str]:
     """The names of runs as the tables list them (a ConfigDict sorts its keys), then the others."""
     listed = dict.fromkeys(name for columns in config.tables.values() for name in columns)
     return [n for n in listed if n in names] + [n for n in names if n not in listed]
-
-
-def folder_of(workdir: Path, name: str, seed: int) -> Path:
-    """Where a run of a comparison lies."""
-    return workdir / "runs" / f"{name}_seed{seed}"

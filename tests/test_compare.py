@@ -60,7 +60,7 @@ def test_every_run_is_in_the_table(compared):
     assert (folder / "figures/runs_tasks_methods.png").exists()
     assert (folder / "figures/strengths_of_film.png").exists()
     page = (folder / "report.html").read_text()
-    assert "comparison of runs" in page and "<td" in page and page.count("data:image/png") >= 4
+    assert "comparison of runs" in page and "<td" in page and page.count("data:image/jpeg") >= 4
     assert (folder / "figures/runs_combined_methods.png").exists()
 
 
@@ -172,7 +172,7 @@ def test_the_table_shows_means_spreads_and_the_best():
     def run(values, seeds):
         metrics = {k: {"mean": m, "std": s} for k, (m, s) in values.items()}
         metrics["seconds"] = {"mean": 90.0, "std": 0.0}
-        facts = {"data": "8 of scenes", "hardware": "cpu", "frechet": "VGG16", "styles": ["style"]}
+        facts = {"data": {"0": "8 of scenes"}, "hardware": "cpu", "frechet": "VGG16", "styles": ["style"]}
         return {"seeds": seeds, "metrics": metrics, "parameters": 12345, "bits": 0, **facts}
 
     done = {

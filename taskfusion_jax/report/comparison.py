@@ -11,33 +11,26 @@ from ml_collections import ConfigDict
 from rich.console import Console
 from rich.text import Text
 
-from taskfusion_jax.comparison import folder_of, in_order, members
-from taskfusion_jax.counts import count
+from taskfusion_jax.comparison import Comparison, in_order
 from taskfusion_jax.engine.files import read_json, write_json, write_text
 from taskfusion_jax.engine.provenance import provenance
 from taskfusion_jax.errors import UserError
 from taskfusion_jax.report import figures, table
 from taskfusion_jax.report.html import write_comparison_report
 from taskfusion_jax.report.table import Cell, Grid
-from taskfusion_jax.workdir import Workdir
 
 SHOWN = ("psnr", "ssim", "lpips", "iou", "frechet", "style_loss")
 TO_TARGET = ("psnr", "ssim", "lpips")
 """Where a target holds a style, the network that is measured made it: these compare no methods."""
 NOTHING = "doing nothing"
-_COUNTS = ("parameters", "mask_bits_per_task")
 
 
-def write_comparison(config: ConfigDict, workdir: Path) -> None:
-    """Writes `table.json`, `table.md` and `figures/` from the runs that are done.
-
-    Args:
-      config: of the comparison.
-      workdir: its folder.
-    """
-    runs = _gather(config, workdir)
+def write_comparison(compared: Comparison) -> None:
+    """Writes `table.json`, `table.md`, `figures/` and `report.html` from the runs that are done."""
+    runs = _gather(compared)
     if not runs:
         return
+    config, workdir = compared.config, compared.path
     done = {"name": config.name, **provenance(), "runs": runs}
     done["tables"] = {title: list(names) for title, names in config.tables.items()}
     done["published"] = {
@@ -45,11 +38,12 @@ def write_comparison(config: ConfigDict, workdir: Path) -> None:
         for title, columns in config.published.items()
     }
     write_json(workdir / "table.json", done)
-    shown = [table.markdown_table(grid) for grid in grids(done)]
-    write_text(workdir / "table.md", "\n\n".join([*shown, _legend(done)]) + "\n")
-    _draw(config, workdir, list(runs))
+    shown, legend = grids(done), _legend(done)
+    texts = [*map(table.markdown_table, shown), legend]
+    write_text(workdir / "table.md", "\n\n".join(texts) + "\n")
+    _draw(compared, {name: run["seeds"][0] for name, run in runs.items()})
     done["base"] = json.loads(config.base.to_json())
-    write_comparison_report(workdir, done, grids(done), _legend(done))
+    write_comparison_report(workdir, done, shown, legend)
 
 
 def show_comparison(workdir: Path, console: Console) -> None:
@@ -66,34 +60,41 @@ def show_comparison(workdir: Path, console: Console) -> None:
     console.print(f"Report: {workdir / 'report.html'}", soft_wrap=True)
 
 
-def _gather(config: ConfigDict, workdir: Path) -> dict:
+def _gather(compared: Comparison) -> dict:
     """Of every run that is done: mean and spread of each metric over its seeds, and its sizes."""
-    runs: dict[str, dict] = {}
-    for (name, seed), options in members(config).items():
-        folder = Workdir(folder_of(workdir, name, seed))
-        if not folder.is_done(options):
-            continue
-        results = read_json(folder.results)
-        run = runs.setdefault(name, {"seeds": [], "values": []})
-        run["seeds"].append(seed)
-        run["values"].append(_final(results["metrics"], options) | {"seconds": results["seconds"]})
-        run["data"], run["frechet"] = results["data"], results["frechet"]
-        first = next(iter(runs.values()))
-        if (run["data"], run["frechet"]) != (first["data"], first["frechet"]):
-            raise UserError(
-                f"{folder.path} was measured otherwise than the runs before ({run['data']}, "
-                f"{run['frechet']}; not {first['data']}, {first['frechet']}): evaluate it again "
-                "with taskfusion_jax.evaluate"
-            )
-        run["styles"] = [n for n, task in options.tasks.items() if task.kind == "style"]
-        run["hardware"] = results["hardware"]
-        counts = count(options)
-        run["parameters"], run["bits"] = counts["total"], counts["mask_bits_per_task"]
-    for run in runs.values():
-        values = run.pop("values")
+    runs = {}
+    for name, seeds in compared.done().items():
+        results = [read_json(compared.folder(name, seed).results) for seed in seeds]
+        options = compared.members[name, seeds[0]]
+        values = [_final(r["metrics"], options) | {"seconds": r["seconds"]} for r in results]
         common = [key for key in values[0] if all(key in other for other in values)]
-        run["metrics"] = {key: _spread([other[key] for other in values]) for key in common}
+        sizes = compared.sizes(name)
+        runs[name] = {
+            "seeds": seeds,
+            "metrics": {key: _spread([other[key] for other in values]) for key in common},
+            "data": {str(s): r["data"] for s, r in zip(seeds, results, strict=True)},
+            "frechet": results[0]["frechet"],
+            "hardware": results[0]["hardware"],
+            "styles": [n for n, task in options.tasks.items() if task.kind == "style"],
+            "parameters": sizes["total"],
+            "bits": sizes["mask_bits_per_task"],
+        }
+    _check_alike(compared, runs)
     return runs
+
+
+def _check_alike(compared: Comparison, runs: Mapping[str, Mapping]) -> None:
+    """Raises UserError where runs were measured on other images or by other features."""
+    measured: dict[str, tuple] = {}
+    for name, run in runs.items():
+        for seed, data in run["data"].items():  # each seed damages, or draws, images of its own
+            how = (data, run["frechet"])
+            if measured.setdefault(seed, how) != how:
+                raise UserError(
+                    f"{compared.folder(name, int(seed)).path} was measured otherwise than the runs "
+                    f"before ({how}; not {measured[seed]}): evaluate it again with "
+                    "taskfusion_jax.evaluate"
+                )
 
 
 def _final(metrics: Mapping[str, float], options: ConfigDict) -> dict[str, float]:
@@ -186,7 +187,8 @@ def _legend(done: Mapping) -> str:
     runs = done["runs"].values()
     seeds = sorted({seed for run in runs for seed in run["seeds"]})
     spread = "; ± is the standard deviation over seeds" if len(seeds) > 1 else ""
-    data, hardware = (" / ".join({run[key]: 0 for run in runs}) for key in ("data", "hardware"))
+    data = " / ".join(dict.fromkeys(d for run in runs for d in run["data"].values()))
+    hardware = " / ".join(dict.fromkeys(run["hardware"] for run in runs))
     features = next((run["frechet"] for run in runs if run["frechet"]), "")
     return (
         f"Bold: the best. {table.DASH}: not possible or not measured. Seeds "
@@ -196,10 +198,16 @@ def _legend(done: Mapping) -> str:
     )
 
 
-def _draw(config: ConfigDict, workdir: Path, names: list[str]) -> None:
-    """All runs of a table on the same images, and the first one's own figures."""
-    shown = {name: _pictures(config, workdir, name) for name in names}
-    for title, columns in config.tables.items():
+def _draw(compared: Comparison, seeds: Mapping[str, int]) -> None:
+    """All runs of a table on the same images, and the first one's own figures.
+
+    Args:
+      compared: the comparison.
+      seeds: run -> the seed whose images are shown.
+    """
+    folder = compared.path / "figures"
+    shown = {name: _pictures(compared, name, seed) for name, seed in seeds.items()}
+    for title, columns in compared.config.tables.items():
         chosen = [name for name in columns if name in shown]
         tasks = dict.fromkeys(task for name in chosen for task in shown[name])
         for kind, some in (
@@ -209,31 +217,27 @@ def _draw(config: ConfigDict, workdir: Path, names: list[str]) -> None:
             rows = [(task, _row(task, chosen, shown)) for task in some]
             if rows:
                 file = f"runs_{kind}_{title.lower().replace(' ', '_')}.png"
-                figures.task_grid(workdir / "figures" / file, rows, title)
+                figures.task_grid(folder / file, rows, title)
 
-    first = folder_of(workdir, names[0], config.seeds[0]) / "figures"
-    for path in first.glob("*.png"):
+    first = next(iter(seeds))
+    for path in compared.folder(first, seeds[first]).figures.glob("*.png"):
         if not path.stem.startswith("curves"):
-            shutil.copyfile(path, workdir / "figures" / f"{path.stem}_of_{names[0]}.png")
+            shutil.copyfile(path, folder / f"{path.stem}_of_{first}.png")
 
 
 def _row(task: str, names: list[str], shown: Mapping) -> dict[str, list]:
-    """Input, target and every run's output of the first image."""
+    """Input, target and every run's output of the first two images."""
     having = [name for name in names if task in shown[name]]
     first = shown[having[0]][task]
     given = {k: first[k][:2] for k in ("input", "target") if k in first}
     return given | {name: shown[name][task]["output"][:2] for name in having}
 
 
-def _pictures(config: ConfigDict, workdir: Path, name: str) -> dict[str, dict[str, np.ndarray]]:
-    """task -> kind -> images, after the run's last stage, of its first seed that is done."""
-    runs = members(config)
-    for seed in config.seeds:
-        folder, options = Workdir(folder_of(workdir, name, seed)), runs[name, seed]
-        if folder.is_done(options):
-            break
+def _pictures(compared: Comparison, name: str, seed: int) -> dict[str, dict[str, np.ndarray]]:
+    """task -> kind -> images, after the run's last stage."""
     shown: dict[str, dict] = {}
-    for key, images in folder.evaluation(options.schedule[-1])[1].items():
+    last = compared.members[name, seed].schedule[-1]
+    for key, images in compared.folder(name, seed).evaluation(last)[1].items():
         task, _, kind = key.rpartition("/")
         shown.setdefault(task, {})[kind] = images
     return shown

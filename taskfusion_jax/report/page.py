@@ -157,7 +157,7 @@ nothing, <span class="worse">orange</span> worse.</p>
  style="width: {{ figure.shown }}px; aspect-ratio: {{ figure.width }} / {{ figure.height }}">
 <input type="checkbox" aria-label="Enlarge: {{ figure.title }}">
 <span class="sheet"><img alt="{{ figure.title }}" width="{{ figure.width }}"
- height="{{ figure.height }}" src="data:image/png;base64,{{ figure.data }}"></span>
+ height="{{ figure.height }}" src="data:image/jpeg;base64,{{ figure.data }}"></span>
 </label>
 </figure>
 </section>

@@ -70,7 +70,7 @@ def test_report_is_self_contained_and_escaped(workdir):
     assert source.count("<script") == 0
     assert "http://" not in source and "https://" not in source
     assert len(page.loads) == 3
-    assert all(load.startswith("data:image/png;base64,") for load in page.loads)
+    assert all(load.startswith("data:image/jpeg;base64,") for load in page.loads)
     assert EVIL in page.text
     assert [p.name for p in workdir.iterdir() if "partial" in p.name] == []
 
