@@ -172,7 +172,12 @@ def test_the_table_shows_means_spreads_and_the_best():
     def run(values, seeds):
         metrics = {k: {"mean": m, "std": s} for k, (m, s) in values.items()}
         metrics["seconds"] = {"mean": 90.0, "std": 0.0}
-        facts = {"data": {"0": "8 of scenes"}, "hardware": "cpu", "frechet": "VGG16", "styles": ["style"]}
+        facts = {
+            "data": {"0": "8 of scenes"},
+            "hardware": "cpu",
+            "frechet": "VGG16",
+            "styles": ["style"],
+        }
         return {"seeds": seeds, "metrics": metrics, "parameters": 12345, "bits": 0, **facts}
 
     done = {
@@ -215,3 +220,22 @@ def test_spread_is_the_sample_standard_deviation():
     assert spread["mean"] == pytest.approx(7 / 3)
     assert spread["std"] == pytest.approx(np.sqrt(np.var(values) * 3 / 2))
     assert jax.tree.leaves(report._spread([1.0])) == [1.0, 0.0]
+
+
+def test_each_seed_may_have_images_of_its_own_but_runs_of_a_seed_may_not(tmp_path):
+    """Scenes are drawn by the seed, so two seeds are never measured on the same ones."""
+    config = tiny(takeda, "film", "sgn")
+    config.seeds = (0, 1)
+    compared = comparison.Comparison(config, tmp_path)
+    for (name, seed), options in compared.members.items():
+        folder = compared.folder(name, seed)
+        folder.claim(options)
+        results = folder.results
+        steps = sum(options.stages[stage].steps for stage in options.schedule)
+        facts = {"steps": steps, "seconds": 1, "frechet": "", "hardware": "cpu"}
+        write_json(results, {"metrics": {"x/psnr": seed}, "data": f"scenes {seed}", **facts})
+    runs = report._gather(compared)
+    assert runs["film"]["seeds"] == [0, 1] and runs["sgn"]["metrics"]["x/psnr"]["mean"] == 0.5
+    write_json(results, {"metrics": {}, "data": "other", **facts})
+    with pytest.raises(UserError, match="sgn_seed1 was measured otherwise"):
+        report._gather(compared)

@@ -237,3 +237,12 @@ def test_tasks_that_need_masks_are_refused_without():
     check_masks(source, [SAME, FILL, MEND])
     with pytest.raises(UserError, match=r"Numbered\(4, 16\) has no masks, which cut needs"):
         check_masks(source, TURNS)
+
+
+@pytest.mark.parametrize(("count", "places"), [(3, [0, 4, 8]), (1, [0]), (20, list(range(9)))])
+def test_chosen_images_are_spaced_evenly(count, places):
+    source = Scenes("test", 16, 9, 0, 2)
+    some = pipeline.Spaced(source, count)
+    assert len(some) == len(places) and some.has_masks and repr(some) == repr(source)
+    for i, place in enumerate(places):
+        np.testing.assert_array_equal(some[i]["image"], source[place]["image"])

@@ -28,16 +28,18 @@ def _quick_programs():
         yield
 
 
-NAMES = ("film", "encin", "sgn", "sgn_bias", "single", "shared_enc", "piggyback1", "film_chain")
+NAMES = (
+    *("film", "encin", "sgn", "sgn_bias", "single", "shared_enc", "piggyback1"),
+    *("film_chain", "film_out"),
+)
 TOLD = ("film", "film_chain", "encin", "sgn", "sgn_bias")
 ROUTED = ("single", "shared_enc", "piggyback1")
 
 
 def small(name: str):
     """The method on a narrow network, and parameters that tell all its tasks apart."""
-    config = takeda.get_config("tiny" if name == "film_chain" else f"{name},tiny")
-    config = config.base if name == "film_chain" else config
-    config.method = name if name == "film_chain" else config.method
+    config = takeda.get_config(f"{name if name in takeda.RUNS else 'film'},tiny")
+    config.method = name if name not in takeda.RUNS else config.method
     method = registry.build_method(config)
     rng = np.random.default_rng(0)
     params = names.flatten(method.init(jax.random.key(0)))
@@ -198,3 +200,17 @@ def test_chained_film_is_film_for_one_task_and_a_composition_for_two():
     first = np.asarray(plain.apply(params, x, one))
     wanted = (1 + kernel[4, :3]) * first + kernel[4, 3:]
     np.testing.assert_allclose(chained.apply(params, x, both), wanted, atol=1e-5)
+
+
+def test_output_layers_add_up_at_their_strengths():
+    method, params = small("film_out")
+    vector = np.array([0, 1, 0, 0.5, 0, 0], np.float32)
+    picked = names.flatten(method.pick(params, vector))
+    flat = names.flatten(params)
+    for name in ("kernel", "bias"):
+        own = [flat[f"task_{slot}/out/conv/{name}"] for slot in (1, 3)]
+        wanted = flat[f"base/out/conv/{name}"] + own[0] + 0.5 * own[1]
+        np.testing.assert_allclose(picked[f"out/conv/{name}"], wanted, rtol=1e-6)
+    assert picked["down_0/conv/kernel"] is flat["base/down_0/conv/kernel"]
+    own_part = sum(x.size for k, x in flat.items() if k.startswith("task_2/"))
+    assert method.per_task(flat, 2) == own_part + small("film")[0].per_task(flat, 2)
