@@ -5,8 +5,8 @@
 trains them on the embedded data on two CPU cores. In full (`takeda.py`, 478,000 steps each) it is
 for accelerators and wants PASCAL VOC, see film_voc.py. Every run has two stages, single tasks
 first, so that each task is seen as often in each run. Fields that all runs share are flags, such as
---config.base.data.source=voc_folder, --config.seeds="(0, 1, 2)"; steps and rows are set here, as
-runs differ in them. One of the runs alone:
+--config.base.data.source=voc_folder, --config.seeds="(0, 1, 2)"; stages and learning rates are set
+here, as runs differ in them. One of the runs alone:
 
     python -m taskfusion_jax.main --config=configs/takeda.py:sgn,small --workdir=runs/sgn
     python -m taskfusion_jax.describe --config=configs/takeda.py:sgn
@@ -81,7 +81,8 @@ def _piggyback(name: str):
                     "combine": "M1",
                     "trainable": trainable,
                 }
-        # As Piggyback has it, masks learn at 1e-4, whatever the rate of the rest.
+        # As Piggyback has it, masks learn at 1e-4 (at their peak in the first stage, where it
+        # has one), whatever the rate of the rest.
         rule = (".*/mask/.*", 1e-4 / base.stages.single.lr)
         return {
             "method": "piggyback",

@@ -292,7 +292,7 @@ def evaluate_stage(
         "sweeps": sweeps,
         "step": int(state.step),
         "seconds": round(seconds, 1),
-        "data": f"{evaluator.count} of {evaluator.source!r}",
+        "data": f"{evaluator.count} {evaluator.source!r}",
         "frechet": evaluator.features.name if evaluator.features else "",
         **provenance(),
     }

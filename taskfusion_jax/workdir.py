@@ -26,6 +26,7 @@ class Workdir:
         """path: need not exist yet."""
         self.path = path
         self.results = path / "results.json"
+        self.report = path / "report.html"
         self.figures = path / "figures"
         self._config = path / "config.json"
         self._evaluations = path / "evaluations"
@@ -61,7 +62,7 @@ class Workdir:
 
     def is_done(self, config: ConfigDict) -> bool:
         """Whether a run with this config has ended here. Raises UserError for another config."""
-        if not self.results.exists():
+        if not (self.results.exists() and self.report.exists()):  # the report comes last
             return False
         self.check(config)
         steps = sum(config.stages[name].steps for name in config.schedule)

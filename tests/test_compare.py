@@ -97,9 +97,10 @@ def test_piggybacks_base_stands_still(compared):
     assert any(before[name] != after[name] for name in masks)
 
 
-def test_a_later_task_leaves_the_others_as_they_were(tmp_path):
-    """Only the new task's row moves; what other tasks compute is bit-identical."""
-    config = comparison.members(tiny(added_task, "row"))["row", 0]
+@pytest.mark.parametrize("name", ["row", "row_out"])
+def test_a_later_task_leaves_the_others_as_they_were(tmp_path, name):
+    """Only the new task's own part moves; what other tasks compute is bit-identical."""
+    config = comparison.members(tiny(added_task, name))[name, 0]
     config.ema, config.stages.single.steps, config.stages.combined.steps = 0.9, 3, 3
     assert train.run(config, tmp_path) == 0
     before, after = (
@@ -130,12 +131,16 @@ def test_runs_that_are_compared_see_as_many_rows_of_each_task(arg):
         stages = [run.stages[name] for name in run.schedule]
         return sum(stage.steps * stage.rows.get(task, 0) for stage in stages)
 
-    compared = comparison.members(takeda.get_config(arg))
-    for task in common.SINGLE:
-        assert len({seen(run, task) for run in compared.values()}) == 1
+    for module in (takeda, takeda_rates, untrained):
+        for task in common.SINGLE:
+            runs = comparison.members(module.get_config(arg)).values()
+            assert len({seen(run, task) for run in runs}) == 1
     members = comparison.members(added_task.get_config(arg))
     joint, row = members["joint", 0], members["row", 0]
     assert 0 <= seen(row, "style_2") - seen(joint, "style_2") < row.stages.combined.steps
+    for name in ("row_out", "finetune"):
+        for task in common.SINGLE:
+            assert seen(members[name, 0], task) == seen(row, task)
 
 
 def test_left_out_combinations_are_never_trained():
@@ -172,12 +177,7 @@ def test_the_table_shows_means_spreads_and_the_best():
     def run(values, seeds):
         metrics = {k: {"mean": m, "std": s} for k, (m, s) in values.items()}
         metrics["seconds"] = {"mean": 90.0, "std": 0.0}
-        facts = {
-            "data": {"0": "8 of scenes"},
-            "hardware": "cpu",
-            "frechet": "VGG16",
-            "styles": ["style"],
-        }
+        facts = {k: {"0": k} for k in ("data", "hardware", "frechet")} | {"styles": ["style"]}
         return {"seeds": seeds, "metrics": metrics, "parameters": 12345, "bits": 0, **facts}
 
     done = {
@@ -234,8 +234,12 @@ def test_each_seed_may_have_images_of_its_own_but_runs_of_a_seed_may_not(tmp_pat
         steps = sum(options.stages[stage].steps for stage in options.schedule)
         facts = {"steps": steps, "seconds": 1, "frechet": "", "hardware": "cpu"}
         write_json(results, {"metrics": {"x/psnr": seed}, "data": f"scenes {seed}", **facts})
+        folder.report.write_text("")
     runs = report._gather(compared)
     assert runs["film"]["seeds"] == [0, 1] and runs["sgn"]["metrics"]["x/psnr"]["mean"] == 0.5
-    write_json(results, {"metrics": {}, "data": "other", **facts})
-    with pytest.raises(UserError, match="sgn_seed1 was measured otherwise"):
-        report._gather(compared)
+    for other in ({"data": "other"}, {"data": "scenes 1", "frechet": "FID"}):
+        write_json(results, {"metrics": {}, **facts, **other})
+        with pytest.raises(UserError, match="sgn_seed1 was measured otherwise"):
+            report._gather(compared)
+    folder.report.unlink()  # as if it had died before
+    assert compared.done() == {"film": [0, 1], "sgn": [0]}

@@ -99,8 +99,8 @@ class Spaced(Sequence):
         return self.source[int(self.places[index])]
 
     def __repr__(self) -> str:
-        """As of the whole source."""
-        return repr(self.source)
+        """What they were chosen from."""
+        return f"evenly spaced of {self.source!r}"
 
 
 _EPOCHS = 10**9

@@ -41,7 +41,7 @@ def write_comparison(compared: Comparison) -> None:
     shown, legend = grids(done), _legend(done)
     texts = [*map(table.markdown_table, shown), legend]
     write_text(workdir / "table.md", "\n\n".join(texts) + "\n")
-    _draw(compared, {name: run["seeds"][0] for name, run in runs.items()})
+    _draw(compared, {name: run["seeds"] for name, run in runs.items()})
     done["base"] = json.loads(config.base.to_json())
     write_comparison_report(workdir, done, shown, legend)
 
@@ -72,9 +72,10 @@ def _gather(compared: Comparison) -> dict:
         runs[name] = {
             "seeds": seeds,
             "metrics": {key: _spread([other[key] for other in values]) for key in common},
-            "data": {str(s): r["data"] for s, r in zip(seeds, results, strict=True)},
-            "frechet": results[0]["frechet"],
-            "hardware": results[0]["hardware"],
+            **{
+                key: {str(s): r[key] for s, r in zip(seeds, results, strict=True)}
+                for key in ("data", "frechet", "hardware")
+            },
             "styles": [n for n, task in options.tasks.items() if task.kind == "style"],
             "parameters": sizes["total"],
             "bits": sizes["mask_bits_per_task"],
@@ -85,16 +86,18 @@ def _gather(compared: Comparison) -> dict:
 
 def _check_alike(compared: Comparison, runs: Mapping[str, Mapping]) -> None:
     """Raises UserError where runs were measured on other images or by other features."""
-    measured: dict[str, tuple] = {}
+    before: dict[tuple, str] = {}
     for name, run in runs.items():
-        for seed, data in run["data"].items():  # each seed damages, or draws, images of its own
-            how = (data, run["frechet"])
-            if measured.setdefault(seed, how) != how:
-                raise UserError(
-                    f"{compared.folder(name, int(seed)).path} was measured otherwise than the runs "
-                    f"before ({how}; not {measured[seed]}): evaluate it again with "
-                    "taskfusion_jax.evaluate"
-                )
+        for seed in run["data"]:
+            # Each seed damages, or draws, images of its own.
+            for key, what in ((("images", seed), "data"), (("features",), "frechet")):
+                found = run[what][seed]
+                if before.setdefault(key, found) != found:
+                    raise UserError(
+                        f"{compared.folder(name, int(seed)).path} was measured otherwise than the "
+                        f"runs before ({found}; not {before[key]}): evaluate with "
+                        "taskfusion_jax.evaluate, perhaps --images=N, whichever is to change"
+                    )
 
 
 def _final(metrics: Mapping[str, float], options: ConfigDict) -> dict[str, float]:
@@ -187,9 +190,10 @@ def _legend(done: Mapping) -> str:
     runs = done["runs"].values()
     seeds = sorted({seed for run in runs for seed in run["seeds"]})
     spread = "; ± is the standard deviation over seeds" if len(seeds) > 1 else ""
-    data = " / ".join(dict.fromkeys(d for run in runs for d in run["data"].values()))
-    hardware = " / ".join(dict.fromkeys(run["hardware"] for run in runs))
-    features = next((run["frechet"] for run in runs if run["frechet"]), "")
+    data, hardware, features = (
+        " / ".join(dict.fromkeys(x for run in runs for x in run[key].values()))
+        for key in ("data", "hardware", "frechet")
+    )
     return (
         f"Bold: the best. {table.DASH}: not possible or not measured. Seeds "
         f"{', '.join(map(str, seeds))}{spread}. Measured on {data}; {hardware}. "
@@ -198,15 +202,17 @@ def _legend(done: Mapping) -> str:
     )
 
 
-def _draw(compared: Comparison, seeds: Mapping[str, int]) -> None:
+def _draw(compared: Comparison, seeds: Mapping[str, list[int]]) -> None:
     """All runs of a table on the same images, and the first one's own figures.
 
     Args:
       compared: the comparison.
-      seeds: run -> the seed whose images are shown.
+      seeds: run -> those that are done.
     """
     folder = compared.path / "figures"
-    shown = {name: _pictures(compared, name, seed) for name, seed in seeds.items()}
+    seen_by = {seed: sum(seed in s for s in seeds.values()) for s in seeds.values() for seed in s}
+    most = max(seen_by, key=seen_by.get)  # other seeds have other images
+    shown = {name: _pictures(compared, name, most) for name, s in seeds.items() if most in s}
     for title, columns in compared.config.tables.items():
         chosen = [name for name in columns if name in shown]
         tasks = dict.fromkeys(task for name in chosen for task in shown[name])
@@ -219,8 +225,10 @@ def _draw(compared: Comparison, seeds: Mapping[str, int]) -> None:
                 file = f"runs_{kind}_{title.lower().replace(' ', '_')}.png"
                 figures.task_grid(folder / file, rows, title)
 
-    first = next(iter(seeds))
-    for path in compared.folder(first, seeds[first]).figures.glob("*.png"):
+    for path in folder.glob("*_of_*.png"):  # of a run that was the first one then
+        path.unlink()
+    first = next(iter(shown))
+    for path in compared.folder(first, most).figures.glob("*.png"):
         if not path.stem.startswith("curves"):
             shutil.copyfile(path, folder / f"{path.stem}_of_{first}.png")
 

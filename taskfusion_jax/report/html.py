@@ -109,7 +109,7 @@ def write_comparison_report(
         _figures(workdir / "figures"),
         kind="comparison of runs",
         name=done["name"],
-        intro=f"{len(done['runs'])} runs on the same data, seeds and images: {names}.",
+        intro=f"{len(done['runs'])} runs on the same data: {names}.",
         grids=grids,
         legend=legend,
         config=json.dumps(done["base"], indent=2, ensure_ascii=False),

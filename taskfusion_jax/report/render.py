@@ -44,6 +44,7 @@ def write_results(experiment, folder: Workdir) -> None:
         "metrics": metrics,
         "sweeps": sweeps,
     }
+    folder.report.unlink(missing_ok=True)  # written last, it says that all this is whole
     write_json(folder.results, results)
     _draw(experiment, folder, shown, sweeps)
     write_report(folder.path)

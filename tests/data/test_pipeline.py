@@ -243,6 +243,6 @@ def test_tasks_that_need_masks_are_refused_without():
 def test_chosen_images_are_spaced_evenly(count, places):
     source = Scenes("test", 16, 9, 0, 2)
     some = pipeline.Spaced(source, count)
-    assert len(some) == len(places) and some.has_masks and repr(some) == repr(source)
+    assert len(some) == len(places) and some.has_masks and repr(some).endswith(repr(source))
     for i, place in enumerate(places):
         np.testing.assert_array_equal(some[i]["image"], source[place]["image"])

@@ -124,7 +124,7 @@ def test_only_a_tasks_own_row_moves_it(name):
         assert np.array_equal(before, after) == (slot != 2)
 
 
-@pytest.mark.parametrize("name", ROUTED)
+@pytest.mark.parametrize("name", (*ROUTED, "film_out"))
 def test_only_a_tasks_own_part_moves_it(name):
     method, params = small(name)
     image = np.random.default_rng(1).random((1, 16, 16, 3), np.float32)
