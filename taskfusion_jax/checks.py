@@ -20,6 +20,11 @@ _MULTIPLE = 4
 
 def check_config(config: ConfigDict) -> None:
     """Raises UserError where a number is out of range, or a layer or rule makes no sense."""
+    if "runs" in config:
+        raise UserError(
+            "this config is a comparison: give it to taskfusion_jax.compare, or name one of its "
+            f"runs after the colon, such as :{next(iter(config.runs), 'NAME')}"
+        )
     if "stages" not in config:
         raise UserError("this config has no stages: it is for taskfusion_jax.benchmark only")
     for name, least in _LEAST.items():

@@ -46,10 +46,9 @@ def run(config: ConfigDict, workdir: Path, only: list[str] | None) -> int:
         Experiment(options)
         compared.folder(name, seed).check(options)
     failed, trained = [], False
-    for number, (name, seed) in enumerate(compared.members, 1):
-        if only and name not in only:
-            continue
-        title = f"{name}, seed {seed} ({number} of {len(compared.members)})"
+    wanted = [run for run in compared.members if not only or run[0] in only]
+    for number, (name, seed) in enumerate(wanted, 1):
+        title = f"{name}, seed {seed} ({number} of {len(wanted)})"
         if compared.is_done(name, seed):
             console.print(f"{title}: done")
             continue

@@ -216,6 +216,7 @@ class Trainer:
 
         last = self.experiment.stages[-1]
         if stage.index < last.index and not self.config.evaluate.every_stage:
+            check_stop()  # before the next stage compiles
             return
         # The first process decides: others may see a shared folder later than it does.
         found = self.folder.evaluation(stage.name) if distributed.is_main() else None

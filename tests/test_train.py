@@ -7,11 +7,13 @@ import resource
 import shutil
 import signal
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from taskfusion_jax import train
 from taskfusion_jax.errors import UserError
 from tests.engine import runs
 
@@ -39,6 +41,18 @@ def test_a_clean_run_says_little_and_leaves_everything():
     assert [r["step"] for r in records] == list(range(1, runs.LAST + 1))
     assert [r["stage"] for r in records] == ["single"] * 6 + ["combined"] * 6
     assert sorted(int(p.name) for p in (workdir / "checkpoints").iterdir()) == [8, 10, 12]
+
+
+def test_a_stop_comes_before_the_next_stage_compiles():
+    """Also after a stage that is not measured, where nothing else would ask."""
+    stages = [SimpleNamespace(index=i) for i in range(2)]
+    config = SimpleNamespace(evaluate=SimpleNamespace(every_stage=False))
+    experiment = SimpleNamespace(stages=stages)
+    trainer = SimpleNamespace(experiment=experiment, config=config, agree=bool, stop=False)
+    train.Trainer._evaluate(trainer, None, stages[0])
+    trainer.stop = True
+    with pytest.raises(train.Stopped):
+        train.Trainer._evaluate(trainer, None, stages[0])
 
 
 def test_sigterm_at_any_step(tmp_path):

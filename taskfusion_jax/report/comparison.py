@@ -189,14 +189,23 @@ def _published(title: str, runs: Mapping[str, Mapping]) -> Grid:
 def _legend(done: Mapping) -> str:
     runs = done["runs"].values()
     seeds = sorted({seed for run in runs for seed in run["seeds"]})
-    spread = "; ± is the standard deviation over seeds" if len(seeds) > 1 else ""
+    fewer = "".join(
+        f", {name} {', '.join(map(str, run['seeds']))} only"
+        for name, run in done["runs"].items()
+        if len(run["seeds"]) < len(seeds)
+    )
+    spread = (
+        "; ± is the standard deviation over seeds, of which each damages the images its own way"
+        if len(seeds) > 1
+        else ""
+    )
     data, hardware, features = (
         " / ".join(dict.fromkeys(x for run in runs for x in run[key].values()))
         for key in ("data", "hardware", "frechet")
     )
     return (
         f"Bold: the best. {table.DASH}: not possible or not measured. Seeds "
-        f"{', '.join(map(str, seeds))}{spread}. Measured on {data}; {hardware}. "
+        f"{', '.join(map(str, seeds))}{spread}{fewer}. Measured on {data}; {hardware}. "
         + (f"Fréchet distance between features: {features}. " if features else "")
         + f"Commit {done['commit']}: {done['command']}"
     )

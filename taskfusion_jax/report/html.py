@@ -164,7 +164,8 @@ def _kind(path: Path) -> str:
 
 def _figure(path: Path, kind: str) -> dict[str, Any]:
     title, caption = FIGURES.get(kind, (path.stem.replace("_", " "), ""))
-    about = path.stem.removeprefix(kind).lstrip("_").replace("+", " + ") if kind else ""
+    about = path.stem.removeprefix(kind).lstrip("_").replace("_of_", " of ") if kind else ""
+    about = about.removeprefix("of_").replace("+", " + ")
     with Image.open(path) as image:
         width, height = image.size
         smaller = io.BytesIO()  # a tenth of a PNG file's size
