@@ -59,6 +59,7 @@ def memory() -> tuple[int, int]:
     return len(jax.live_arrays()), peak // (1 << 20 if sys.platform == "darwin" else 1 << 10)
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_in_2000_steps(at_steps, tmp_path):
     seen = at_steps(memory)
     config = runs.config(schedule=("single",), log_every=100, checkpoint__every=400)
