@@ -132,9 +132,9 @@ def test_runs_that_are_compared_see_as_many_rows_of_each_task(arg):
         return sum(stage.steps * stage.rows.get(task, 0) for stage in stages)
 
     for module in (takeda, takeda_rates, untrained):
+        compared = comparison.members(module.get_config(arg)).values()
         for task in common.SINGLE:
-            runs = comparison.members(module.get_config(arg)).values()
-            assert len({seen(run, task) for run in runs}) == 1
+            assert len({seen(run, task) for run in compared}) == 1
     members = comparison.members(added_task.get_config(arg))
     joint, row = members["joint", 0], members["row", 0]
     assert 0 <= seen(row, "style_2") - seen(joint, "style_2") < row.stages.combined.steps
