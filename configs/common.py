@@ -21,13 +21,19 @@ def get_config() -> ConfigDict:
     config.teacher = "self"  # whose style image M3 builds on: self, ema, frozen
 
     config.method = "film"
+    config.backbone = "transform_net"  # or unet, resnet: see methods/backbone.py
     config.network = ConfigDict(
         {"width": 32, "blocks": 5, "input_gate": False, "pixel_gate": False, "skips": False}
         | {"remat": False}  # backward passes compute again what they need: less memory, more time
     )
-    config.piggyback = ConfigDict(  # for that method only: parameters by regex, values of masks
-        {"base": "completion", "masked": ".*/conv/kernel", "own": "(out|gate)/.*"}
+    # Of the other backbones: channels of each level; of the first layer, and residual blocks.
+    config.unet = ConfigDict({"widths": (64, 128, 256, 512, 512)})
+    config.resnet = ConfigDict({"width": 64, "blocks": 6, "remat": False})
+    config.piggyback = ConfigDict(  # for methods with masks: parameters by regex, values of masks
+        {"base": ("completion",), "masked": ".*/conv/kernel", "own": "(out|gate)/.*"}
         | {"start": 0.01, "threshold": 0.005}
+        | {"ternary": False}  # weights may also be negated
+        | {"gradient": "none"}  # divided by: nothing, `average` or `individual` size of weights
     )
     config.critic = ConfigDict({"width": 64, "layers": 2})
     config.perceptual = ConfigDict(
@@ -125,14 +131,17 @@ def get_config() -> ConfigDict:
                 "classes": 21,
                 "mask_ids": (),
             },
+            "coco": {"dir": "", "train": "train2017", "test": "val2017", "classes": 81},
         }
     )
+    config.data_of = ConfigDict()  # task -> a section like `data`, for tasks with data of their own
     config.checkpoint = ConfigDict({"every": 500, "keep": 3})
     config.log_every = 20
     config.evaluate = ConfigDict(
         {
             "images": 256,  # test images per task
             "every_stage": True,  # or only the last one
+            "only_learnt": False,  # leave out tasks that no stage has trained yet
             "batch": 32,
             "pictures": 6,  # images per task in the figures
             "sweep": 6,  # strengths of a sweep
@@ -156,9 +165,10 @@ def stage(
       rows: task -> rows in each group of the batch.
       combine: M1, M2, M3 or M4 (docs/architecture.md).
       lr: learning rate after warm-up.
-      **options: schedule (constant, cosine, step), warmup (steps), trainable (regex).
+      **options: schedule (constant, cosine, step), warmup (steps), trainable (regex), start (an
+        earlier stage, at whose end the parameters that move were as they are to be now).
     """
-    defaults = {"schedule": "constant", "warmup": 0, "trainable": ".*"}
+    defaults = {"schedule": "constant", "warmup": 0, "trainable": ".*", "start": ""}
     return ConfigDict(
         {"steps": steps, "rows": rows, "combine": combine, "lr": lr, **defaults, **options}
     )
@@ -189,6 +199,7 @@ def parse(arg: str, known: tuple[str, ...]) -> set[str]:
 def tiny(config: ConfigDict) -> ConfigDict:
     """Shrinks a config to one step on tiny images, for trying out that everything runs."""
     config.network.width, config.network.blocks = 4, 1
+    config.unet.widths, config.resnet.width, config.resnet.blocks = (4, 4, 8), 4, 1
     config.critic.width = 4
     config.data.size = 32
     config.perceptual.layers = ("relu1_2",)

@@ -86,7 +86,7 @@ def _piggyback(name: str):
         rule = (".*/mask/.*", 1e-4 / base.stages.single.lr)
         return {
             "method": "piggyback",
-            "piggyback": {"base": name},
+            "piggyback": {"base": (name,)},
             "schedule": tuple(stages),
             "stages": stages,
             "optimiser": {"lr_rules": (rule, *base.optimiser.lr_rules)},

@@ -14,8 +14,6 @@ _LEAST = {
     "evaluate.images": 1, "evaluate.batch": 1, "evaluate.pictures": 1,
     "evaluate.sweep": 2, "evaluate.pair": 2,
 }  # fmt: skip
-_MULTIPLE = 4
-"""Of an image's side: the network halves it twice."""
 
 
 def check_config(config: ConfigDict) -> None:
@@ -31,12 +29,15 @@ def check_config(config: ConfigDict) -> None:
         value = functools.reduce(getattr, name.split("."), config)
         if value < least:
             raise UserError(f"config.{name}={value} must be at least {least}")
-    size = config.data.size
-    if size % _MULTIPLE:
-        near = size - size % _MULTIPLE
-        raise UserError(
-            f"config.data.size={size} must be a multiple of {_MULTIPLE}, such as {near}"
-        )
+    for name, section in config.data_of.items():
+        if name not in config.tasks:
+            hint = did_you_mean(name, config.tasks)
+            raise UserError(f"config.data_of: no task '{name}'{hint}")
+        if section.size != config.data.size:
+            raise UserError(
+                f"config.data_of.{name}.size={section.size} must be config.data.size="
+                f"{config.data.size}"
+            )
     if not 0 < config.data.scale <= 1:
         raise UserError(f"config.data.scale={config.data.scale} must be above 0 and at most 1")
     if not 0 <= config.ema < 1:

@@ -1,9 +1,11 @@
 """Everything a config stands for, built once: tasks, networks, stages, sources, constants."""
 
 import functools
+from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from ml_collections import ConfigDict
 
 from taskfusion_jax.checks import check_config
@@ -21,6 +23,7 @@ from taskfusion_jax.models.patch_gan import PatchGAN
 from taskfusion_jax.models.vgg16 import VGG16, gram
 from taskfusion_jax.porting.vgg16 import load_vgg16
 from taskfusion_jax.stages import Stage, build_stages, turns
+from taskfusion_jax.tasks.base import Task
 from taskfusion_jax.tasks.combined import Combined
 from taskfusion_jax.tasks.losses import CONTENT_LAYER, PERCEPTUAL
 from taskfusion_jax.tasks.objective import Objective, layout, to_float
@@ -43,18 +46,16 @@ class Experiment:
         self.config = config
         self.tasks = build_tasks(config)
         self.stages = build_stages(config, self.tasks)
-        self.method = build_method(config)
+        single = [t for t in self.tasks.values() if not isinstance(t, Combined)]
+        channels = {task.active[0] if task.active else 0: task.channels for task in single}
+        self.method = build_method(config, channels)
+        _check_side(config, self.method.backbone.side)
         self.critic = PatchGAN(dtype=self.method.dtype, **config.critic)
         layers = dict.fromkeys((*config.perceptual.layers, CONTENT_LAYER))
         remat = config.network.remat
         self.vgg = VGG16(layers=tuple(layers), remat=remat, dtype=self.method.dtype)
-        for stage in self.stages if not self.method.blends else ():
-            for task in turns(stage, self.tasks):
-                if isinstance(task, Combined):
-                    raise UserError(
-                        f"{stage.field}.rows.{task.name}: {config.method} has a network per task "
-                        "and cannot combine tasks; set it to 0"
-                    )
+        for stage in self.stages:
+            self._check_stage(stage)
         if config.teacher not in TEACHERS:
             hint = did_you_mean(config.teacher, TEACHERS)
             raise UserError(f"config.teacher: no '{config.teacher}'{hint}")
@@ -66,6 +67,28 @@ class Experiment:
             )
         if config.teacher == "ema" and not config.ema:
             raise UserError("config.teacher=ema needs an average: set config.ema, such as 0.999")
+
+    def _check_stage(self, stage: Stage) -> None:
+        asked = turns(stage, self.tasks)
+        for task in asked if not self.method.combines else ():
+            if isinstance(task, Combined):
+                raise UserError(
+                    f"{stage.field}.rows.{task.name}: {self.config.method} has a network per task "
+                    "and cannot combine tasks; set it to 0"
+                )
+        self.data(asked, f"{stage.field}.rows")
+        shapes = jax.eval_shape(lambda: self.init_params(jax.random.key(0)))
+        moving = self._trainable(shapes, stage)
+        slots = {slot for task in asked for slot in task.active or (0,)}
+        used = [
+            n for n in moving if any(self.method.uses(n.removeprefix("net/"), s) for s in slots)
+        ]
+        if not any(name.startswith("net/") for name in used):
+            raise UserError(
+                f"{stage.field}.trainable='{stage.options.trainable}' trains nothing that "
+                f"{', '.join(dict.fromkeys(task.name for task in asked))} uses: only "
+                f"{', '.join(list(moving)[:2])}"
+            )
 
     @functools.cached_property
     def mesh(self) -> jax.sharding.Mesh:
@@ -83,9 +106,30 @@ class Experiment:
         shapes = names.flatten(jax.eval_shape(self._fresh).params)
         return sharding.parameter_specs(self.mesh, self.config.sharding, shapes, "config.sharding")
 
-    def source(self, split: str):
-        """The data source of `train` or `test`."""
-        return build_source(self.config.data, split, self.config.seed)
+    def data(self, tasks: Sequence[Task], field: str) -> ConfigDict:
+        """The section of the config with these tasks' data. Raises UserError where they differ."""
+        names = [part.name for task in tasks for part in getattr(task, "parts", (task,))]
+        having = {name if name in self.config.data_of else "": name for name in names}
+        if len(having) > 1:
+            raise UserError(
+                f"{field}: {' and '.join(having.values())} have different data (config.data_of), "
+                "but a batch comes from one source: give each a stage of its own"
+            )
+        (name,) = having
+        return self.config.data_of[name] if name else self.config.data
+
+    def source(self, split: str, tasks: Sequence[Task] = ()):
+        """The data source of `train` or `test` for these tasks (none: that of `config.data`).
+
+        Raises:
+          UserError: it cannot be opened.
+        """
+        data = self.data(tasks, "tasks") if tasks else self.config.data
+        return build_source(data, split, self.config.seed)
+
+    def asked_by(self, vector: np.ndarray) -> Task:
+        """The task whose vector this is."""
+        return next(task for task in self.tasks.values() if np.array_equal(task.vector, vector))
 
     def init_params(self, rng: jax.Array) -> dict:
         """Fresh parameters of the network and, where a task is adversarial, the discriminator."""
@@ -127,6 +171,17 @@ class Experiment:
         """The state at the beginning of a stage."""
         begin = functools.partial(self._entered, stage=stage)
         return jit(begin, out_shardings=self._shardings(lambda: begin(self._fresh())))(state)
+
+    def taken_back(self, state: State, before: State, stage: Stage) -> State:
+        """The state with what moves in the stage as it was before."""
+        moving = self._trainable(before.params, stage)
+        params = {**names.flatten(state.params), **moving}
+        ema = state.ema
+        if ema:
+            averages = names.flatten({"net": before.ema})
+            chosen = {name: averages[name] for name in moving if name in averages}
+            ema = names.unflatten({**names.flatten({"net": ema}), **chosen})["net"]
+        return state.replace(params=names.unflatten(params), ema=ema)
 
     def abstract_state(self, stage: Stage) -> State:
         """Shapes and shardings of a state within the stage, for restoring one."""
@@ -190,3 +245,12 @@ class Experiment:
 
         paintings = {name: grams(vgg, image) for name, image in self.paintings.items()}
         return meshes.place(meshes.replicated(self.mesh), {"vgg": vgg, "grams": paintings})
+
+
+def _check_side(config: ConfigDict, multiple: int) -> None:
+    size = config.data.size
+    if size % multiple:
+        raise UserError(
+            f"config.data.size={size} must be a multiple of {multiple}, such as "
+            f"{max(size - size % multiple, multiple)}"
+        )

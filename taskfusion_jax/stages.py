@@ -51,6 +51,12 @@ def build_stages(config: ConfigDict, tasks: dict[str, Task]) -> list[Stage]:
             )
         stage = Stage(name, index, first, first + config.stages[name].steps, config.stages[name])
         _check(stage, tasks)
+        before = config.schedule[:index]
+        if stage.options.start and stage.options.start not in before:
+            raise UserError(
+                f"{stage.field}.start: no stage '{stage.options.start}' before this one"
+                f"{did_you_mean(stage.options.start, before)}"
+            )
         stages.append(stage)
         first = stage.last
     if not stages:

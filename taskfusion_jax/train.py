@@ -24,6 +24,7 @@ from taskfusion_jax.evaluator import Evaluator, evaluate_stage
 from taskfusion_jax.experiment import Experiment
 from taskfusion_jax.report.render import show_results, write_results
 from taskfusion_jax.stages import Stage, turns
+from taskfusion_jax.stored import store
 from taskfusion_jax.workdir import Workdir
 
 
@@ -66,16 +67,20 @@ class Trainer:
         """Opens data and weights first, so that what is wrong with them leaves no folder behind."""
         self.experiment, self.config = experiment, experiment.config
         self.folder, self.console, self.stop = folder, console, stop
-        self.source = experiment.source("train")
+        self.sources = {}
         for stage in experiment.stages:
-            check_masks(self.source, turns(stage, experiment.tasks))
+            tasks = turns(stage, experiment.tasks)
+            self.sources[stage.name] = experiment.source("train", tasks)
+            check_masks(self.sources[stage.name], tasks)
             experiment.abstract_state(stage)  # finds unknown schedules and wrong expressions
         self.evaluator = Evaluator(experiment)
         self.constants, _ = experiment.constants, experiment.paintings
         self.groups = experiment.groups
         self.agree = distributed.Agreement(experiment.mesh)
         distributed.on_main(lambda: folder.claim(self.config))
-        self.checkpoints = Checkpoints(folder.path, self.config.checkpoint.keep)
+        needed = {stage.options.start for stage in experiment.stages}
+        ends = [stage.last for stage in experiment.stages if stage.name in needed]
+        self.checkpoints = Checkpoints(folder.path, self.config.checkpoint.keep, always=ends)
         self.seconds = 0.0
 
     def run(self) -> None:
@@ -97,12 +102,13 @@ class Trainer:
         try:
             for stage in self.experiment.stages[current.index :]:
                 if stage.index > current.index or not step:
-                    state = self.experiment.enter(state, stage)
+                    state = self._enter(state, stage)
                 state = self._train(state, stage)
                 self._evaluate(state, stage)
         finally:
             self.writer.close()
             self.checkpoints.close()
+        store(self.experiment, self.experiment.eval_params(state), self.folder.tasks)
         if distributed.is_main():
             write_results(self.experiment, self.folder)
             show_results(self.folder, self.console)
@@ -117,10 +123,11 @@ class Trainer:
         if restored is None:
             return self.experiment.init_state(), stages[0]
         state, data, meta = restored
-        if data["examples"] != len(self.source):
+        source = self.sources[meta["stage"]]
+        if data["examples"] != len(source):
             raise UserError(
                 f"{self.folder.path} was trained on {data['examples']} examples, but "
-                f"{self.source!r} has {len(self.source)} now: bring the data back, or give "
+                f"{source!r} has {len(source)} now: bring the data back, or give "
                 "another --workdir"
             )
         # However many devices there are now, a batch stays what it was.
@@ -134,6 +141,14 @@ class Trainer:
         self.seconds = meta["seconds"]
         return state, by_name[meta["stage"]]
 
+    def _enter(self, state: State, stage: Stage) -> State:
+        """The state at the beginning of a stage, which may go back to an earlier stage's end."""
+        if not stage.options.start:
+            return self.experiment.enter(state, stage)
+        (first,) = (s for s in self.experiment.stages if s.name == stage.options.start)
+        before = self.checkpoints.read(first.last, self.experiment.abstract_state(first))
+        return self.experiment.enter(self.experiment.taken_back(state, before, stage), stage)
+
     def _train(self, state: State, stage: Stage) -> State:
         """For every step: next batch, step, log, save."""
         step, options = int(state.step), self.config
@@ -141,9 +156,9 @@ class Trainer:
             return state
         tasks = turns(stage, self.experiment.tasks)
         batches = train_batches(
-            self.source,
+            self.sources[stage.name],
             tasks,
-            options.data,
+            self.experiment.data(tasks, stage.field),
             groups=self.groups,
             seed=options.seed + 1000 * stage.index,
             start=step - stage.first,
@@ -201,7 +216,7 @@ class Trainer:
         return values
 
     def _save(self, state: State, stage: Stage, wait: bool) -> None:
-        data = {"batches": int(state.step) - stage.first, "examples": len(self.source)}
+        data = {"batches": int(state.step) - stage.first, "examples": len(self.sources[stage.name])}
         data["groups"] = self.groups
         self.checkpoints.save(state, data, {"stage": stage.name, "seconds": self.seconds})
         if wait:

@@ -28,6 +28,7 @@ class Workdir:
         self.results = path / "results.json"
         self.report = path / "report.html"
         self.figures = path / "figures"
+        self.tasks = path / "tasks"
         self._config = path / "config.json"
         self._evaluations = path / "evaluations"
 

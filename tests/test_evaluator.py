@@ -18,6 +18,7 @@ class Blind:
     """A source whose masks are not told."""
 
     has_masks = False
+    classes = 0
 
     def __init__(self, source):
         self.source = source
@@ -175,7 +176,7 @@ def test_corners_of_the_grid_of_two_tasks(params, results, task):
 def test_tasks_that_need_masks_are_skipped_without(params, results, monkeypatch):
     experiment, whole = Experiment(_config()), results[0]
     source = Blind(experiment.source("test"))
-    monkeypatch.setattr(experiment, "source", lambda split: source)
+    monkeypatch.setattr(experiment, "source", lambda split, tasks: source)
     named = []
     metrics, pictures, _ = Evaluator(experiment)(params, "M3", named.append)
     assert named == [task for task in experiment.tasks if "segmentation" not in task]

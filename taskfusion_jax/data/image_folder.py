@@ -28,6 +28,7 @@ class ImageFolder:
     """
 
     has_masks = False
+    classes = 0
 
     def __init__(self, dir: str, split: str, test_fraction: float, min_side: int = 0):
         root = Path(dir)

@@ -1,6 +1,7 @@
 """From a source to batches, with grain: a pure function of (seed, index), sharded by process."""
 
 import dataclasses
+import functools
 from collections.abc import Iterator, Mapping, Sequence
 
 import grain
@@ -51,7 +52,8 @@ class Crop(grain.transforms.RandomMap):
 
 @dataclasses.dataclass(frozen=True)
 class Corrupt(grain.transforms.RandomMap):
-    """Makes `{input, clean, mask}` of the task whose turn it is; mask: 0, 1 = object, 255 = void.
+    """Makes `{input, clean, mask}` of the task whose turn it is; mask: 0, 1 = object, 255 = void,
+    or class ids and 255 for a task that keeps them.
 
     Attributes:
       turns: the task of each row of a group.
@@ -66,10 +68,10 @@ class Corrupt(grain.transforms.RandomMap):
         index, example = element
         clean = np.ascontiguousarray(example["image"])
         ids = example.get("mask", np.zeros(clean.shape[:2], np.uint8))
+        task = self.turns[index % len(self.turns)]
         objects = np.isin(ids, self.foreground) if self.foreground else ids > 0
-        mask = np.where(ids == 255, 255, objects).astype(np.uint8)
-        damaged = self.turns[index % len(self.turns)].corrupt(rng, clean)
-        return {"input": damaged, "clean": clean, "mask": mask}
+        mask = ids if task.keeps_classes else np.where(ids == 255, 255, objects).astype(np.uint8)
+        return {"input": task.corrupt(rng, clean), "clean": clean, "mask": mask}
 
 
 def check_masks(source: Sequence, tasks: Sequence[Task]) -> None:
@@ -78,8 +80,15 @@ def check_masks(source: Sequence, tasks: Sequence[Task]) -> None:
     if blind:
         raise UserError(
             f"{source!r} has no masks, which {', '.join(blind)} needs: set these tasks' rows to 0 "
-            "(--config.stages.STAGE.rows.TASK=0) or use a source with masks (voc_folder, tfds)"
+            "(--config.stages.STAGE.rows.TASK=0) or use a source with masks (voc_folder, coco, tfds)"
         )
+    for task in tasks:
+        if task.keeps_classes and task.classes != source.classes:
+            raise UserError(
+                f"config.tasks.{task.name}.classes={task.classes}, but {source!r} has "
+                f"{source.classes} classes: set it to that, or give the task other data "
+                f"(config.data_of.{task.name})"
+            )
 
 
 class Spaced(Sequence):
@@ -88,6 +97,7 @@ class Spaced(Sequence):
     def __init__(self, source: Sequence, count: int):
         """count: at least 1."""
         self.source, self.has_masks = source, source.has_masks
+        self.classes = source.classes
         self.places = np.linspace(0, len(source) - 1, min(count, len(source))).round().astype(int)
 
     def __len__(self) -> int:
@@ -103,15 +113,37 @@ class Spaced(Sequence):
         return f"evenly spaced of {self.source!r}"
 
 
+class _Located(Sequence):
+    """A source that says of every item where it is from."""
+
+    def __init__(self, source: Sequence):
+        self.source = source
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def __getitem__(self, index: int) -> Example:
+        return {**self.source[index], "where": f"example {index} of {self.source!r}"}
+
+    def __repr__(self) -> str:
+        return repr(self.source)
+
+
+def _checked(index: int, example: Example, turns: tuple[Task, ...]) -> Example:
+    turns[index % len(turns)].check_clean(example["image"], example.pop("where"))
+    return example
+
+
 _EPOCHS = 10**9
 """As good as endless; truly endless, batches of one row would be too many to count."""
 
 
 def _examples(source: Sequence, turns: Sequence[Task], data, train: bool, seed: int):
     check_masks(source, turns)
-    dataset = grain.MapDataset.source(source).seed(seed)
+    dataset = grain.MapDataset.source(_Located(source)).seed(seed)
     if train:
         dataset = dataset.shuffle().repeat(_EPOCHS)
+    dataset = dataset.map_with_index(functools.partial(_checked, turns=tuple(turns)))
     dataset = dataset.random_map(Crop(data.size, data.scale, train))
     dataset = dataset.map_with_index(lambda i, example: (i, example))
     return dataset.random_map(Corrupt(tuple(turns), tuple(data.foreground)))

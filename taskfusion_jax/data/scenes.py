@@ -69,6 +69,7 @@ class Scenes:
     """
 
     has_masks = True
+    classes = 1 + len(shapes.SHAPES)
 
     def __init__(self, split: str, size: int, length: int, seed: int, max_objects: int):
         if split not in PHOTOGRAPHS:

@@ -2,6 +2,7 @@
 
 A source is what grain reads from: `len(source)`, `source[i]` -> `{"image": uint8 [H, W, 3],
 "mask": uint8 [H, W]}` with class ids, 255 = void, and no mask where `source.has_masks` is false.
+`source.classes` is how many class ids its masks may hold, background included.
 """
 
 from ml_collections import ConfigDict
@@ -37,11 +38,18 @@ def _tfds(data: ConfigDict, split: str, seed: int):
     )
 
 
+def _coco(data: ConfigDict, split: str, seed: int):
+    from taskfusion_jax.data.coco import Coco
+
+    return Coco(data.coco.dir, data.coco[split], data.coco.classes, data.size)
+
+
 SOURCES = {
     "scenes": _scenes,
     "voc_folder": _voc_folder,
     "image_folder": _image_folder,
     "tfds": _tfds,
+    "coco": _coco,
 }
 
 

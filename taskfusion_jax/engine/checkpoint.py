@@ -3,7 +3,7 @@
 import logging
 import shutil
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,17 +27,23 @@ class Checkpoints:
     and renames, so a step that is there is whole unless the disk damaged it.
     """
 
-    def __init__(self, workdir: Path, keep: int, read_only: bool = False):
+    def __init__(
+        self, workdir: Path, keep: int, read_only: bool = False, always: Sequence[int] = ()
+    ):
         """Opens the folder.
 
         Args:
           workdir: folder of the run, made if absent.
           keep: how many of the newest steps to keep.
           read_only: change nothing, as another process may be saving here.
+          always: steps to keep however old they grow.
         """
         self._read_only = read_only
         self.folder = workdir / "checkpoints"
-        preserve = ocp.checkpoint_managers.LatestN(keep)
+        managers = ocp.checkpoint_managers
+        preserve = managers.AnyPreservationPolicy(
+            [managers.LatestN(keep), managers.preservation_policy.CustomSteps(list(always))]
+        )
         self._options = ocp.CheckpointManagerOptions(
             preservation_policy=preserve,
             read_only=read_only,
@@ -110,6 +116,16 @@ class Checkpoints:
                 return self._read(step, abstract)
             self._set_aside(step, damage)
         return None
+
+    def read(self, step: int, abstract: State) -> State:
+        """The state of one saved step. Raises UserError where it is gone or damaged."""
+        damage = distributed.broadcast(self._damage(step) if distributed.is_main() else "")
+        if damage:
+            raise UserError(
+                f"{self.folder / str(step)}, which a stage starts from, cannot be read ({damage}): "
+                "start again with another --workdir"
+            )
+        return self._read(step, lambda meta: abstract)[0]
 
     def _seal(self) -> None:
         """Adds the checksums of a save just before it gets its final name; in Orbax's thread."""

@@ -1,6 +1,6 @@
 """What a method is: which parameters a task vector uses, and how rows of many tasks run."""
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from typing import Any, ClassVar
 
 import jax
@@ -9,10 +9,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from taskfusion_jax.errors import UserError
-from taskfusion_jax.models.transform_net import TransformNet
-
-DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
-_IMAGE = (1, 16, 16, 3)
+from taskfusion_jax.methods.backbone import BACKBONES, build_backbone
 
 
 class Method:
@@ -20,27 +17,47 @@ class Method:
 
     Attributes:
       slots: width of the task vector.
+      channels: slot -> channels of its task's output, of the slots that have a task.
+      backbone: the network.
       dtype: of the computation.
-      net: the backbone.
     """
 
     blends: ClassVar[bool] = True
-    """Whether one vector may ask for several tasks, and for a task at half its strength."""
+    """Whether a vector may ask for a task at half its strength."""
+    combines: ClassVar[bool] = True
+    """Whether one vector may ask for several tasks."""
+    backbones: ClassVar[tuple[str, ...]] = ("transform_net",)
+    """Those it can be built on."""
     parts: ClassVar[Mapping[str, Any]] = {}
-    """What the backbone is built with: norms and attention of `models.conditioning`."""
+    """What a TransformNet is built with: norms and attention of `models.conditioning`."""
 
-    def __init__(self, config: ConfigDict):
-        """config: the whole config, of which slots, dtype and network are read."""
-        self.slots, self.dtype = config.slots, DTYPES[config.dtype]
-        self.net = TransformNet(dtype=self.dtype, **self.parts, **config.network.to_dict())
+    def __init__(self, config: ConfigDict, channels: Mapping[int, int]):
+        """Builds the backbone.
+
+        Args:
+          config: the whole config, of which slots, dtype and the backbone's options are read.
+          channels: see the class.
+
+        Raises:
+          UserError: the method cannot be built on this backbone.
+        """
+        self.slots, self.channels = config.slots, dict(channels)
+        if config.backbone not in self.backbones:
+            raise UserError(
+                f"config.method={config.method} works on {', '.join(self.backbones)}, not on "
+                f"config.backbone={config.backbone}"
+            )
+        parts = self.parts if config.backbone == "transform_net" else {}
+        self.backbone = build_backbone(config, max(self.channels.values()), parts)
+        self.dtype = self.backbone.dtype
 
     def init(self, rng: jax.Array) -> dict:
         """Fresh parameters."""
         return self.init_net(rng)
 
-    def init_net(self, rng: jax.Array) -> dict:
-        """Fresh parameters of one backbone."""
-        return self.net.init(rng, jnp.zeros(_IMAGE), jnp.zeros((1, self.slots)))["params"]
+    def init_net(self, rng: jax.Array, slot: int = 0) -> dict:
+        """Fresh parameters of one backbone with the output layer of a slot's task."""
+        return self.backbone.init(rng, self.channels.get(slot, 3))
 
     def pick(self, params: dict, vector: np.ndarray) -> dict:
         """The backbone's parameters for a task vector, float32 [slots].
@@ -51,12 +68,17 @@ class Method:
         return params
 
     def run(self, picked: dict, x: jax.Array, c: jax.Array) -> jax.Array:
-        """The backbone: x: [B, H, W, 3] in [0, 1], c: [B, slots] -> [B, H, W, 3] around [0, 1]."""
-        return self.net.apply({"params": picked}, x, c)
+        """The backbone: x: [B, H, W, 3] in [0, 1], c: [B, slots] -> [B, H, W, channels], images
+        around [0, 1]."""
+        return self.backbone.apply(picked, x, c)
 
     def apply(self, params: dict, x: jax.Array, c: np.ndarray) -> jax.Array:
         """As `run`, for rows of any tasks."""
         return self.run(params, x, c)
+
+    def route(self, vector: np.ndarray) -> Hashable:
+        """Vectors of one route have the same parameters picked."""
+        return vector.tobytes()
 
     def per_task(self, shapes: Mapping[str, Any], slot: int) -> int:
         """How many parameters only the task in `slot` uses. shapes: by slash-joined name."""
@@ -66,15 +88,23 @@ class Method:
         """How many 1-bit weights of masks only the task in `slot` uses."""
         return 0
 
+    def uses(self, name: str, slot: int) -> bool:
+        """Whether the task in `slot` has any use for a parameter."""
+        return True
+
 
 def each_apart(method: Method, params: dict, x: jax.Array, c: np.ndarray) -> jax.Array:
-    """Runs the rows of each vector with the parameters picked for it; as `Method.apply`."""
-    parts, places = [], []
-    for vector in np.unique(c, axis=0):
-        rows = np.flatnonzero((c == vector).all(axis=1))
-        parts.append(method.run(method.pick(params, vector), x[rows], c[rows]))
-        places.append(rows)
-    return jnp.concatenate(parts)[np.argsort(np.concatenate(places))]
+    """Runs the rows of each route with the parameters picked for it; as `Method.apply`."""
+    routes: dict[Hashable, list[int]] = {}
+    for row, vector in enumerate(c):
+        routes.setdefault(method.route(vector), []).append(row)
+    if len(routes) == 1:
+        return method.run(method.pick(params, c[0]), x, c)
+    parts = [
+        method.run(method.pick(params, c[rows[0]]), x[np.array(rows)], c[rows])
+        for rows in routes.values()
+    ]
+    return jnp.concatenate(parts)[np.argsort(np.concatenate(list(routes.values())))]
 
 
 class Told(Method):
@@ -87,9 +117,14 @@ class Told(Method):
 
 
 class Routed(Method):
-    """Every row goes through its own task's network, which `network` puts together."""
+    """Every row goes through its own task's network, which `network` puts together.
+
+    Parameters: below `task_SLOT/` what one task has alone, elsewhere what tasks share.
+    """
 
     blends = False
+    combines = False
+    backbones = tuple(BACKBONES)
 
     def network(self, params: dict, slot: int) -> dict:
         """The backbone's parameters for the task in `slot`."""
@@ -97,20 +132,29 @@ class Routed(Method):
 
     def pick(self, params, vector):
         """See `Method.pick`."""
-        return self.network(params, self._slot(vector))
+        return self.backbone.widen(self.network(params, self._slot(vector)))
 
     def apply(self, params, x, c):
         """See `Method.apply`; c must be known when compiling, as rows are sorted by task."""
         return each_apart(self, params, x, c)
 
     def _slot(self, vector: np.ndarray) -> int:
-        asked = np.flatnonzero(vector)
-        if len(asked) > 1 or not np.all(vector[asked] == 1):
+        asked = self._asked(vector)
+        if len(asked) > 1:
             raise UserError(
-                f"this method has a network per task, so it can do one task at strength 1, not "
+                "this method has a network per task, so it can do one task at strength 1, not "
                 f"{np.asarray(vector).tolist()}"
             )
-        return int(asked[0]) if len(asked) else 0
+        return asked[0] if asked else 0
+
+    def _asked(self, vector: np.ndarray) -> list[int]:
+        asked = np.flatnonzero(vector)
+        if not np.all(vector[asked] == 1):
+            raise UserError(
+                "this method has a network per task, so it can do one task at strength 1, not "
+                f"{np.asarray(vector).tolist()}"
+            )
+        return asked.tolist()
 
     def per_task(self, shapes, slot):
         """A task owns what lies below its own name, but for masks."""
@@ -119,3 +163,11 @@ class Routed(Method):
             for name, x in shapes.items()
             if name.startswith(f"task_{slot}/") and "/mask/" not in name
         )
+
+    def mask_bits(self, shapes, slot):
+        """A task owns the masks below its own name."""
+        return sum(x.size for k, x in shapes.items() if k.startswith(f"task_{slot}/mask/"))
+
+    def uses(self, name, slot):
+        """All that is shared, and its own."""
+        return name.startswith(f"task_{slot}/") or not name.startswith("task_")

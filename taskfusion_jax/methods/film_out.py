@@ -21,15 +21,16 @@ class FilmOut(Told):
         """Fresh parameters."""
         base = self.init_net(rng)
         own = {"out": jax.tree.map(jnp.zeros_like, base["out"])}
-        tasks = {f"task_{slot}": jax.tree.map(jnp.copy, own) for slot in range(1, self.slots)}
+        others = [slot for slot in sorted(self.channels) if slot]
+        tasks = {f"task_{slot}": jax.tree.map(jnp.copy, own) for slot in others}
         return {"base": base, **tasks}
 
     def pick(self, params, vector):
         """See `Method.pick`."""
         out = params["base"]["out"]
-        for slot in range(1, self.slots):
-            own, strength = params[f"task_{slot}"]["out"], vector[slot]
-            if strength:
+        for slot in self.channels:
+            if strength := vector[slot] if slot else 0:
+                own = params[f"task_{slot}"]["out"]
                 out = jax.tree.map(lambda x, y, s=strength: x + s * y, out, own)
         return {**params["base"], "out": out}
 

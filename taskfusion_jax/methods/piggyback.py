@@ -1,4 +1,7 @@
-"""Piggyback: one frozen network, a 1-bit mask on its weights for each further task (paper 004)."""
+"""Piggyback: one frozen network, a 1-bit mask on its weights for each further task.
+
+Mallya, Davis & Lazebnik 2018; papers 003 and 004.
+"""
 
 from typing import ClassVar
 
@@ -8,49 +11,65 @@ from ml_collections import ConfigDict
 
 from taskfusion_jax.engine import names
 from taskfusion_jax.errors import UserError, did_you_mean
+from taskfusion_jax.methods.backbone import only, without
 from taskfusion_jax.methods.base import Routed
 from taskfusion_jax.methods.masks import init_masks, masked
 from taskfusion_jax.models.conditioning import AffineNorm
 
 
 class Piggyback(Routed):
-    """Parameters: `base/...`; for every other task `task_SLOT/mask/...` and `task_SLOT/own/...`.
+    """Parameters: `base/...`; for tasks that are no base, `task_SLOT/mask/...`; and
+    `task_SLOT/own/...`.
 
-    `own` parameters (the output layer) have no mask; they are added to the base's, so they start
-    as the base's.
+    `own` are parameters without a mask: those that `config.piggyback.own` names are added to the
+    base's, so they start as the base's; the output layer, where a backbone lets tasks have one,
+    belongs to each task alone, the base's tasks too.
     Stages train `base` first, then the tasks' parts while `base` stands still.
     """
 
     parts: ClassVar = {"norm": AffineNorm}
 
-    def __init__(self, config: ConfigDict):
+    def __init__(self, config: ConfigDict, channels):
         """config: also `config.piggyback` is read. Raises UserError for an unknown base task."""
-        super().__init__(config)
+        super().__init__(config, channels)
         self.options = config.piggyback
-        if self.options.base not in config.tasks:
-            hint = did_you_mean(self.options.base, config.tasks)
-            raise UserError(f"config.piggyback.base: no task '{self.options.base}'{hint}")
-        self.base = config.tasks[self.options.base].slot
-        self.others = [slot for slot in range(self.slots) if slot != self.base]
+        for name in self.options.base:
+            if name not in config.tasks:
+                hint = did_you_mean(name, config.tasks)
+                raise UserError(f"config.piggyback.base: no task '{name}'{hint}")
+        self.base = [config.tasks[name].slot for name in self.options.base]
 
     def init(self, rng):
         """Fresh parameters."""
-        base = self.init_net(rng)
-        own, shared = names.split(base, self.options.own, "config.piggyback.own")
-        task = {"own": names.unflatten(jax.tree.map(jnp.zeros_like, own))}
-        task["mask"] = init_masks(shared, self.options.masked, self.options.start)
-        copies = {f"task_{slot}": jax.tree.map(jnp.copy, task) for slot in self.others}
-        return {"base": base, **copies}
+        whole, head = self.init_net(rng), self.backbone.head
+        base = without(whole, head)
+        own = {}
+        if self.options.own:
+            own, _ = names.split(base, self.options.own, "config.piggyback.own")
+        shared = {k: x for k, x in names.flatten(base).items() if k not in own}
+        masks = init_masks(shared, self.options.masked, self.options.start)
+        if not masks:
+            raise UserError(f"config.piggyback.masked='{self.options.masked}' matches no parameter")
+        params = {"base": base}
+        for slot in sorted(self.channels):
+            task = {}
+            if slot not in self.base:
+                task["mask"] = jax.tree.map(jnp.copy, masks)
+                task["own"] = names.unflatten(jax.tree.map(jnp.zeros_like, own))
+            if head:
+                fresh = self.init_net(jax.random.fold_in(rng, slot), slot)
+                task["own"] = {**task.get("own", {}), **only(fresh, head)}
+            if task:
+                params[f"task_{slot}"] = {kind: part for kind, part in task.items() if part}
+        return params
 
     def network(self, params, slot):
         """See `Routed.network`."""
-        if slot == self.base:
-            return params["base"]
-        task = params[f"task_{slot}"]
-        flat = names.flatten(masked(params["base"], task["mask"], self.options.threshold))
-        added = {k: flat[k] + x for k, x in names.flatten(task["own"]).items()}
-        return names.unflatten({**flat, **added})
-
-    def mask_bits(self, shapes, slot):
-        """See `Method.mask_bits`."""
-        return sum(x.size for k, x in shapes.items() if k.startswith(f"task_{slot}/mask/"))
+        o, task = self.options, params.get(f"task_{slot}", {})
+        base = params["base"]
+        if "mask" in task:
+            base = masked(base, task["mask"], o.threshold, o.ternary, o.gradient)
+        flat = names.flatten(base)
+        for name, x in names.flatten(task.get("own", {})).items():
+            flat[name] = flat[name] + x if name in flat else x
+        return names.unflatten(flat)

@@ -1,17 +1,24 @@
 """From `config.method` to a method."""
 
+from collections.abc import Mapping
+
 from ml_collections import ConfigDict
 
 from taskfusion_jax.errors import UserError, did_you_mean
-from taskfusion_jax.methods.base import DTYPES, Method
+from taskfusion_jax.methods.backbone import DTYPES
+from taskfusion_jax.methods.base import Method
 from taskfusion_jax.methods.encin import EncIN
 from taskfusion_jax.methods.film import Film
 from taskfusion_jax.methods.film_chain import FilmChain
 from taskfusion_jax.methods.film_out import FilmOut
+from taskfusion_jax.methods.film_piggyback import FilmPiggyback
 from taskfusion_jax.methods.piggyback import Piggyback
+from taskfusion_jax.methods.resblock import ResBlock
+from taskfusion_jax.methods.resblock_piggyback import ResBlockPiggyback
 from taskfusion_jax.methods.sgn import SGN
 from taskfusion_jax.methods.sgn_bias import SGNBias
 from taskfusion_jax.methods.shared_enc import SharedEnc
+from taskfusion_jax.methods.shared_trunk import SharedTrunk
 from taskfusion_jax.methods.single import Single
 
 METHODS = {
@@ -23,12 +30,20 @@ METHODS = {
     "sgn_bias": SGNBias,
     "single": Single,
     "shared_enc": SharedEnc,
+    "shared_trunk": SharedTrunk,
     "piggyback": Piggyback,
+    "film_piggyback": FilmPiggyback,
+    "resblock": ResBlock,
+    "resblock_piggyback": ResBlockPiggyback,
 }
 
 
-def build_method(config: ConfigDict) -> Method:
-    """Builds `config.method` on `config.network` in `config.dtype`.
+def build_method(config: ConfigDict, channels: Mapping[int, int] | None = None) -> Method:
+    """Builds `config.method` on `config.backbone` in `config.dtype`.
+
+    Args:
+      config: the whole config.
+      channels: slot -> channels of its task's output; 3 for every task without it.
 
     Raises:
       UserError: an unknown method or dtype.
@@ -37,4 +52,5 @@ def build_method(config: ConfigDict) -> Method:
         if config[field] not in known:
             hint = did_you_mean(config[field], known)
             raise UserError(f"config.{field}: no '{config[field]}'{hint}")
-    return METHODS[config.method](config)
+    channels = channels or {task.slot: 3 for task in config.tasks.values()}
+    return METHODS[config.method](config, channels)

@@ -1,19 +1,18 @@
-"""One encoder for all tasks, blocks and decoder for each (paper 004, baseline SharedEnc)."""
+"""One encoder for all tasks, the rest for each (paper 004, SharedEnc; paper 003, decoder)."""
 
 from taskfusion_jax.methods.single import Single
 
-_ENCODER = "down_"
-
 
 class SharedEnc(Single):
-    """Parameters: `shared/down_...` and `task_SLOT/...`, the rest of the backbone."""
+    """Parameters: `shared/...`, the encoder, and `task_SLOT/...`, the rest of the backbone."""
 
     def init(self, rng):
         """Fresh parameters."""
-        nets = super().init(rng)
-        shared = {k: v for k, v in nets["task_0"].items() if k.startswith(_ENCODER)}
+        nets, encoder = super().init(rng), self.backbone.encoder
+        first = nets[min(nets)]
+        shared = {k: v for k, v in first.items() if k.startswith(encoder)}
         own = {
-            task: {k: v for k, v in net.items() if not k.startswith(_ENCODER)}
+            task: {k: v for k, v in net.items() if not k.startswith(encoder)}
             for task, net in nets.items()
         }
         return {"shared": shared, **own}

@@ -1,4 +1,4 @@
-"""A network for every task: nothing is shared (paper 004, baseline Single)."""
+"""A network for every task: nothing is shared (paper 004, Single; paper 003, scratch)."""
 
 from typing import ClassVar
 
@@ -16,7 +16,7 @@ class Single(Routed):
     def init(self, rng):
         """Fresh parameters, others for each task."""
         keys = jax.random.split(rng, self.slots)
-        return {f"task_{slot}": self.init_net(key) for slot, key in enumerate(keys)}
+        return {f"task_{slot}": self.init_net(keys[slot], slot) for slot in sorted(self.channels)}
 
     def network(self, params, slot):
         """See `Routed.network`."""

@@ -59,3 +59,35 @@ def iou(intersection: np.ndarray, union: np.ndarray) -> np.ndarray:
     """
     intersection, union = np.asarray(intersection, np.int64), np.asarray(union, np.int64)
     return np.where(union == 0, 1.0, intersection / np.maximum(union, 1))
+
+
+def class_counts(
+    pred: jax.Array, mask: jax.Array, classes: int
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Returns the pixel counts that mean IoU and accuracy are made of; void pixels count nowhere.
+
+    Args:
+      pred: `[B, H, W]` int, a class per pixel.
+      mask: `[B, H, W]` uint8, class ids and 255 void.
+      classes: how many there are.
+
+    Returns:
+      intersection, union and number of pixels in the mask, `[B, classes]` int32 each.
+    """
+    ids = jnp.arange(classes, dtype=jnp.int32).reshape(1, 1, 1, -1)
+    known = (mask != VOID)[..., None]
+    found = (pred[..., None] == ids) & known
+    wanted = mask.astype(jnp.int32)[..., None] == ids
+    common, union = found & wanted, found | wanted
+    return tuple(jnp.sum(x, axis=(1, 2), dtype=jnp.int32) for x in (common, union, wanted))
+
+
+def mean_iou(intersection: np.ndarray, union: np.ndarray) -> float:
+    """Returns the mean over classes that were there or were found (Everingham et al. 2010).
+
+    Args:
+      intersection: `[classes]`, summed over a data set.
+      union: likewise.
+    """
+    seen = union > 0
+    return float(np.mean(intersection[seen] / union[seen])) if seen.any() else 1.0

@@ -18,13 +18,14 @@ def write_results(experiment, folder: Workdir) -> None:
       experiment: the run's experiment.
       folder: the run's folder, which must hold at least one evaluation.
     """
-    config, metrics, sweeps, shown, done = experiment.config, {}, {}, {}, {}
+    config, metrics, sweeps, shown, done, matrix = experiment.config, {}, {}, {}, {}, {}
     for stage in experiment.stages:
         found = folder.evaluation(stage.name)
         if found is None:
             continue
         done, pictures = found
         metrics |= done["metrics"]
+        matrix[stage.name] = done["metrics"]
         sweeps |= done["sweeps"]
         for key, images in pictures.items():
             task, _, kind = key.rpartition("/")
@@ -42,6 +43,7 @@ def write_results(experiment, folder: Workdir) -> None:
         "seconds": done["seconds"],
         "frechet": done["frechet"],
         "metrics": metrics,
+        "matrix": matrix,
         "sweeps": sweeps,
     }
     folder.report.unlink(missing_ok=True)  # written last, it says that all this is whole

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import ClassVar
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 Stylise = Callable[[jax.Array, np.ndarray], jax.Array]
@@ -30,6 +31,8 @@ class Task:
     needs_mask: ClassVar[bool] = False
     has_target: ClassVar[bool] = True  # False: judged by losses alone, as style transfer is
     damages: ClassVar[bool] = False  # True: it undoes what `corrupt` does
+    keeps_classes: ClassVar[bool] = False  # True: its mask holds class ids, not 0 and 1
+    classes: ClassVar[int] = 0  # how many it tells apart; 0 = its output is an image
     target_of: ClassVar[str] = "clean"  # or input: which image of the batch `target` starts from
 
     def learnt_by(self, combine: str) -> tuple["Task", ...]:
@@ -44,6 +47,11 @@ class Task:
         return c
 
     @property
+    def channels(self) -> int:
+        """Of the output that it reads; a network of more has them first."""
+        return 3
+
+    @property
     def cuts(self) -> bool:
         """Whether the output is an image with all but its objects filled with one colour."""
         return False
@@ -55,6 +63,19 @@ class Task:
     def target(self, clean: jax.Array, mask: jax.Array, stylise: Stylise) -> jax.Array:
         """What the output should be. clean: [B, H, W, 3] in [0, 1]; mask: [B, H, W] 0, 1, 255."""
         return clean
+
+    def show(self, output: jax.Array, given: jax.Array) -> jax.Array:
+        """The image that an output (or a target) stands for, [B, H, W, 3] in [0, 1].
+
+        output: [B, H, W, channels]; given: the input, [B, H, W, 3] in [0, 1].
+        """
+        return jnp.clip(output, 0, 1)
+
+    def check_clean(self, image: np.ndarray, name: str) -> None:
+        """Raises UserError where an image of the data, uint8 [H, W, 3], teaches it nothing."""
+
+    def check_input(self, image: np.ndarray, name: str) -> None:
+        """Raises UserError where an input of the user's, uint8 [H, W, 3], does not suit the task."""
 
     def uncut(self, clean: jax.Array, mask: jax.Array, stylise: Stylise) -> jax.Array:
         """The target before anything is cut out of it; [B, H, W, 3] in [0, 1]."""

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 import jax
 import jax.numpy as jnp
+import optax
 
 from taskfusion_jax.models.vgg16 import gram
 from taskfusion_jax.tasks.base import Task
@@ -17,8 +18,9 @@ class Rows:
 
     Attributes:
       task: the task that the rows are judged by.
-      output, clean, target: [B, H, W, 3] in [0, 1].
-      mask: [B, H, W], 0 background, 1 object, 255 void.
+      output, target: [B, H, W, channels of the task], images in [0, 1].
+      clean: [B, H, W, 3] in [0, 1].
+      mask: [B, H, W], 0 background, 1 object, 255 void; class ids where the task keeps them.
       features, clean_features: VGG16 maps of output and clean image, where a term needs them.
       painting_grams: Gram matrices [1, C, C] of the task's painting by layer, likewise.
       critic: the discriminator's verdict on the output, [B, h, w, 1], likewise.
@@ -42,7 +44,22 @@ CONTENT_LAYER = "relu2_2"
 def l2(rows: Rows) -> jax.Array:
     """Mean over images of each one's mean squared error to its target; void pixels are left out of
     tasks that need masks. (A mean over all valid pixels would depend on how rows are divided.)"""
-    error = jnp.mean((rows.output - rows.target) ** 2, axis=-1)
+    return _mean(jnp.mean((rows.output - rows.target) ** 2, axis=-1), rows)
+
+
+def l1(rows: Rows) -> jax.Array:
+    """As `l2`, of absolute differences."""
+    return _mean(jnp.mean(jnp.abs(rows.output - rows.target), axis=-1), rows)
+
+
+def cross_entropy(rows: Rows) -> jax.Array:
+    """Of class scores, in nats: the mean over images of each one's mean over pixels not void."""
+    ids = jnp.minimum(rows.mask, rows.task.classes - 1).astype(jnp.int32)
+    return _mean(optax.softmax_cross_entropy_with_integer_labels(rows.output, ids), rows)
+
+
+def _mean(error: jax.Array, rows: Rows) -> jax.Array:
+    """Of [B, H, W] over pixels, leaving out void ones where the task needs masks."""
     if not rows.task.needs_mask:
         return jnp.mean(error)
     valid = (rows.mask != VOID).astype(error.dtype)
@@ -76,5 +93,5 @@ def smooth(rows: Rows) -> jax.Array:
     return jnp.mean((y[:, 1:] - y[:, :-1]) ** 2) + jnp.mean((y[:, :, 1:] - y[:, :, :-1]) ** 2)
 
 
-TERMS = {f.__name__: f for f in (l2, content, style, adversarial, smooth)}
+TERMS = {f.__name__: f for f in (l1, l2, cross_entropy, content, style, adversarial, smooth)}
 PERCEPTUAL = frozenset({"content", "style"})

@@ -102,12 +102,13 @@ class Objective:
 
         def stylise(images, vector):
             c = np.tile(vector[None], (images.shape[0], 1))
-            return jax.lax.stop_gradient(self.apply(teacher, images, c))
+            return jax.lax.stop_gradient(self.apply(teacher, images, c)[..., :3])
 
         clean, mask = to_float(take(batch["clean"])), take(batch["mask"])
         start = to_float(take(batch[entry.task.target_of]))
         target = entry.task.target(start, mask, stylise)
-        return Rows(entry.task, take(outputs), clean, target, mask)
+        output = take(outputs)[..., : entry.task.channels]
+        return Rows(entry.task, output, clean, target, mask)
 
     def _add_features(self, views: list[Rows], constants: dict, groups: int) -> None:
         """One pass of VGG16 over all rows that any perceptual term looks at."""

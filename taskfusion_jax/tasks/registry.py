@@ -8,6 +8,8 @@ from ml_collections import ConfigDict
 from taskfusion_jax.errors import UserError, did_you_mean
 from taskfusion_jax.tasks import losses
 from taskfusion_jax.tasks.base import Task
+from taskfusion_jax.tasks.class_maps import ClassScores, PaintedClasses
+from taskfusion_jax.tasks.colourisation import Colourisation
 from taskfusion_jax.tasks.combined import Combined
 from taskfusion_jax.tasks.completion import Completion
 from taskfusion_jax.tasks.reconstruction import Reconstruction
@@ -21,6 +23,9 @@ KINDS = {
     "restoration": Restoration,
     "segmentation": Segmentation,
     "style": Style,
+    "class_scores": ClassScores,
+    "painted_classes": PaintedClasses,
+    "colourisation": Colourisation,
 }
 
 
@@ -44,12 +49,14 @@ def _single(name: str, options: ConfigDict, slots: int) -> Task:
     field, options = f"config.tasks.{name}", options.to_dict()
     _check_present(field, options, ("kind", "slot", "loss"))
     kind, slot = options.pop("kind"), options.pop("slot")
+    options["loss"] = {term: weight for term, weight in options["loss"].items() if weight}
     if kind not in KINDS:
         raise UserError(f"{field}.kind: no kind '{kind}'{did_you_mean(kind, KINDS)}")
-    _check_terms(f"{field}.loss", options["loss"], painted=KINDS[kind] is Style)
+    made = KINDS[kind]
+    _check_terms(f"{field}.loss", options["loss"], made is Style, made is ClassScores)
     active = () if slot == 0 else (slot,)
     try:
-        return KINDS[kind](name=name, active=active, slots=slots, **options)
+        return made(name=name, active=active, slots=slots, **options)
     except TypeError as error:
         raise UserError(f"{field}: {str(error).split(') ')[-1]}") from error
 
@@ -64,7 +71,7 @@ def _combined(name: str, options: ConfigDict, tasks: dict[str, Task], slots: int
     _check_present(field, options, ("by", "loss"))
     if options.by not in ("sequential", "mask"):
         raise UserError(f"{field}.by: '{options.by}' is neither 'sequential' nor 'mask'")
-    _check_terms(f"{field}.loss", options.loss, painted=False)
+    _check_terms(f"{field}.loss", options.loss, painted=False, scores=False)
     parts = tuple(tasks[part] for part in parts)
     active = tuple(slot for part in parts for slot in part.active)
     return Combined(name, active, slots, options.loss.to_dict(), parts, options.by)
@@ -76,12 +83,16 @@ def _check_present(field: str, options: Mapping[str, Any], keys: tuple[str, ...]
             raise UserError(f"{field}: '{key}' is missing")
 
 
-def _check_terms(field: str, terms: Mapping[str, float], painted: bool) -> None:
+def _check_terms(field: str, terms: Mapping[str, float], painted: bool, scores: bool) -> None:
     for term in terms:
         if term not in losses.TERMS:
             raise UserError(f"{field}: no loss term '{term}'{did_you_mean(term, losses.TERMS)}")
         if term in losses.PERCEPTUAL and not painted:
             raise UserError(f"{field}: '{term}' needs a painting; only tasks of kind 'style' do it")
+        if term == "cross_entropy" and not scores:
+            raise UserError(
+                f"{field}: '{term}' needs scores; only tasks of kind 'class_scores' do it"
+            )
 
 
 def _check_slots(tasks: list[Task], slots: int) -> None:

@@ -69,7 +69,7 @@ def test_the_config_reaches_the_network():
     assert flat["down_0/conv/kernel"].shape == (9, 9, 3, 8)
     assert flat["down_0_norm/generator/kernel"].shape == (9, 16)
     assert "block_1_b/conv/kernel" in flat and "block_2_a/conv/kernel" not in flat
-    assert method.net.dtype == jnp.bfloat16
+    assert method.dtype == jnp.bfloat16
     assert all(leaf.dtype == jnp.float32 for leaf in flat.values())
 
 

@@ -1,0 +1,144 @@
+"""What is measured of one output: distances to a target, overlaps, classes, style losses."""
+
+import functools
+from collections.abc import Callable, Mapping
+
+import jax
+import numpy as np
+
+from taskfusion_jax.engine import mesh as meshes
+from taskfusion_jax.engine.compile import jit
+from taskfusion_jax.experiment import Experiment
+from taskfusion_jax.metrics.image import mse, psnr, ssim
+from taskfusion_jax.metrics.iou import class_counts, foreground, iou, iou_counts, mean_iou
+from taskfusion_jax.metrics.lpips import lpips
+from taskfusion_jax.porting.lpips import load_lpips_heads
+from taskfusion_jax.tasks import losses
+from taskfusion_jax.tasks.base import Stylise, Task
+from taskfusion_jax.tasks.segmentation import ignore_void
+
+Values = dict[str, list[np.ndarray]]
+
+
+class Measures:
+    """Per-image values of outputs, by jitted programs that serve all tasks of a kind."""
+
+    def __init__(self, experiment: Experiment):
+        """experiment: with weights of VGG16 where losses or LPIPS need them."""
+        self.experiment, self.options = experiment, experiment.config.evaluate
+        self.jit = functools.partial(jit, out_shardings=meshes.replicated(experiment.mesh))
+        self._shown: dict[tuple, Callable] = {}
+        self._counted: dict[tuple, Callable] = {}
+        self._compare = self.jit(
+            lambda a, b: {"mse": mse(a, b), "psnr": psnr(a, b), "ssim": ssim(a, b)}
+        )
+        self._overlap = self.jit(
+            lambda out, uncut, fill, mask: iou_counts(foreground(out, uncut, fill), mask)
+        )
+        self._style_terms = self.jit(self._style_of_each)
+        if self.options.lpips:
+            self._lpips_weights = {
+                "vgg16": experiment.constants.get("vgg"),
+                "heads": jax.device_put(load_lpips_heads(self.options.lpips_heads)),
+            }
+            self._lpips = self.jit(lpips)
+
+    def show(self, task: Task, output: jax.Array, given: jax.Array) -> jax.Array:
+        """See `Task.show`; the output may have more channels than the task reads."""
+        channels = min(task.channels, output.shape[-1])
+        key = type(task).show, channels
+        if key not in self._shown:
+            self._shown[key] = self.jit(lambda out, x: task.show(out[..., :channels], x))
+        return self._shown[key](output, given)
+
+    def of_image(
+        self,
+        task: Task,
+        image: jax.Array,
+        target: jax.Array | None,
+        batch: Mapping,
+        stylise: Stylise,
+    ) -> dict[str, jax.Array]:
+        """Per-image values of what an output shows, [B] each.
+
+        Args:
+          task: the task.
+          image, target: what output and target show, [B, H, W, 3] in [0, 1].
+          batch: clean, mask.
+          stylise: see `tasks.base`.
+        """
+        values = {}
+        if task.classes:
+            return values
+        if target is not None:
+            judged = ignore_void(image, target, batch["mask"]) if task.needs_mask else image
+            values |= self._compare(judged, target)
+            if self.options.lpips:
+                values["lpips"] = self._lpips(self._lpips_weights, judged, target)
+        if task.cuts:
+            fill = next(
+                part.fill for part in (getattr(task, "parts", None) or (task,)) if part.cuts
+            )
+            uncut = task.uncut(batch["clean"], batch["mask"], stylise)
+            counts = self._overlap(image, uncut, np.array(fill, np.float32), batch["mask"])
+            values["intersection"], values["union"] = counts
+        grams = self.experiment.constants.get("grams", {})
+        for part in getattr(task, "parts", (task,)):
+            if part.name in grams:
+                weights = self.experiment.constants["vgg"]
+                terms = self._style_terms(weights, grams[part.name], image, batch["clean"])
+                values["content_loss"], values["style_loss"] = terms
+                loss = part.loss
+                values["total_loss"] = sum(
+                    loss.get(name, 0) * value
+                    for name, value in zip(("content", "style"), terms, strict=True)
+                )
+        return values
+
+    def of_classes(self, task: Task, output: jax.Array, mask: jax.Array) -> dict[str, jax.Array]:
+        """Pixel counts of a task that tells classes apart, [B, classes] each; of others, nothing."""
+        if not task.classes:
+            return {}
+        key = type(task), task.classes
+        if key not in self._counted:
+
+            def count(output, mask):
+                found = task.class_map(output[..., : task.channels])
+                return class_counts(found, mask, task.classes)
+
+            self._counted[key] = self.jit(count)
+        common, union, wanted = self._counted[key](output, mask)
+        return {"class_common": common, "class_union": union, "class_wanted": wanted}
+
+    def _style_of_each(self, weights: dict, grams: dict, images: jax.Array, clean: jax.Array):
+        vgg = self.experiment.vgg
+
+        def one(image, original):
+            made, wanted = (vgg.apply({"params": weights}, x[None]) for x in (image, original))
+            rows = losses.Rows(None, None, None, None, None, made, wanted, grams)
+            return losses.content(rows), losses.style(rows)
+
+        return jax.vmap(one)(images, clean)
+
+
+def reduce(values: Values) -> dict[str, float]:
+    """Means over images; counts of pixels become IoU of the data set and, of objects, per image."""
+    joined = {key: np.concatenate(parts).astype(np.float64) for key, parts in values.items()}
+    metrics = {}
+    for suffix in ("", "_identity"):
+        if (common := joined.pop(f"intersection{suffix}", None)) is not None:
+            union = joined.pop(f"union{suffix}")
+            metrics[f"iou{suffix}"] = float(iou(common.sum(), union.sum()))
+            metrics[f"iou_image{suffix}"] = float(np.mean(iou(common, union)))
+    if "class_common" in joined:
+        common, union, wanted = (
+            joined.pop(f"class_{key}").sum(axis=0) for key in ("common", "union", "wanted")
+        )
+        metrics["miou"] = mean_iou(common, union)
+        metrics["accuracy"] = float(common.sum() / max(wanted.sum(), 1))
+    return {key: float(np.mean(value)) for key, value in joined.items()} | metrics
+
+
+def to_uint8(images: np.ndarray | jax.Array) -> np.ndarray:
+    """[0, 1] -> 0..255."""
+    return np.round(255 * np.clip(np.asarray(images), 0, 1)).astype(np.uint8)

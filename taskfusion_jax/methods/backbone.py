@@ -1,0 +1,154 @@
+"""The network that tasks share, behind one face: fresh parameters, and a pass of images."""
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import jax
+import jax.numpy as jnp
+from ml_collections import ConfigDict
+
+from taskfusion_jax.errors import UserError, did_you_mean
+from taskfusion_jax.models.resnet_generator import ResNetGenerator
+from taskfusion_jax.models.transform_net import TransformNet
+from taskfusion_jax.models.unet import UNet
+
+DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
+
+
+class Backbone:
+    """A network whose parameters are a plain tree.
+
+    Attributes:
+      encoder: what the names of its encoder's parameters begin with.
+      head: name of the output layer that tasks bring themselves; "" = there is one for all.
+      side: what an image's sides must be a multiple of.
+    """
+
+    encoder: ClassVar[str]
+    head: ClassVar[str] = ""
+    side: int = 4
+
+    def __init__(self, config: ConfigDict, channels: int, parts: Mapping[str, Any]):
+        """Builds the modules.
+
+        Args:
+          config: the whole config.
+          channels: of the output, as many as the widest task wants.
+          parts: what a method puts into it, which only some networks take.
+
+        Raises:
+          UserError: it makes images only, or does not take these parts.
+        """
+        self.config, self.channels, self.dtype = config, channels, DTYPES[config.dtype]
+        if not self.head and channels != 3:
+            raise UserError(
+                f"config.backbone={config.backbone} makes images of 3 channels, but a task wants "
+                f"{channels}: use unet, or tasks that are images (kind=painted_classes, rgb=True)"
+            )
+
+    def init(self, rng: jax.Array, channels: int) -> dict:
+        """Fresh parameters with an output layer of so many channels."""
+        raise NotImplementedError
+
+    def widen(self, params: dict) -> dict:
+        """Parameters as `apply` takes them: one shape whatever the task, so one program."""
+        return params
+
+    def apply(self, params: dict, x: jax.Array, c: jax.Array) -> jax.Array:
+        """x: [B, H, W, 3] in [0, 1], c: [B, slots] -> [B, H, W, channels]."""
+        raise NotImplementedError
+
+
+class TransformNetBackbone(Backbone):
+    """Johnson's network; `config.network`."""
+
+    encoder = "down_"
+
+    def __init__(self, config, channels, parts):
+        """See `Backbone`."""
+        super().__init__(config, channels, parts)
+        self.net = TransformNet(dtype=self.dtype, **parts, **config.network.to_dict())
+
+    def init(self, rng, channels):
+        """See `Backbone.init`."""
+        image, c = jnp.zeros((1, 16, 16, 3)), jnp.zeros((1, self.config.slots))
+        return self.net.init(rng, image, c)["params"]
+
+    def apply(self, params, x, c):
+        """See `Backbone.apply`."""
+        return self.net.apply({"params": params}, x, c)
+
+
+class UNetBackbone(Backbone):
+    """The U-Net of paper 003; `config.unet`. Each task has a 1x1 output layer."""
+
+    encoder = "encoder"
+    head = "head"
+
+    def __init__(self, config, channels, parts):
+        """See `Backbone`."""
+        super().__init__(config, channels, parts)
+        self.widths = tuple(config.unet.widths)
+        self.side = 2 ** (len(self.widths) - 1)
+        self.net = UNet(channels, self.widths, self.dtype)
+
+    def init(self, rng, channels):
+        """See `Backbone.init`."""
+        side = self.side
+        return UNet(channels, self.widths).init(rng, jnp.zeros((1, side, side, 3)))["params"]
+
+    def widen(self, params):
+        """The output layer with zeros for the channels that a task lacks."""
+        head = {
+            name: jnp.pad(x, [(0, 0)] * (x.ndim - 1) + [(0, self.channels - x.shape[-1])])
+            for name, x in params["head"].items()
+        }
+        return {**params, "head": head}
+
+    def apply(self, params, x, c):
+        """See `Backbone.apply`. The task shows in the parameters; c is not looked at."""
+        return self.net.apply({"params": params}, x)
+
+
+class ResNetBackbone(Backbone):
+    """CycleGAN's generator, with as many blocks as the parameters hold; `config.resnet`."""
+
+    encoder = "encoder"
+
+    def _net(self, blocks: int) -> ResNetGenerator:
+        o = self.config.resnet
+        return ResNetGenerator(o.width, blocks, o.remat, self.dtype)
+
+    def init(self, rng, channels):
+        """See `Backbone.init`."""
+        image = jnp.zeros((1, 32, 32, 3))
+        return self._net(self.config.resnet.blocks).init(rng, image)["params"]
+
+    def apply(self, params, x, c):
+        """See `Backbone.apply`. The task shows in the parameters; c is not looked at."""
+        return self._net(len(params.get("blocks", ()))).apply({"params": params}, x)
+
+
+BACKBONES = {
+    "transform_net": TransformNetBackbone,
+    "unet": UNetBackbone,
+    "resnet": ResNetBackbone,
+}
+
+
+def build_backbone(config: ConfigDict, channels: int, parts: Mapping[str, Any]) -> Backbone:
+    """Builds `config.backbone`; see `Backbone`. Raises UserError for an unknown one."""
+    if config.backbone not in BACKBONES:
+        hint = did_you_mean(config.backbone, BACKBONES)
+        raise UserError(f"config.backbone: no '{config.backbone}'{hint}")
+    return BACKBONES[config.backbone](config, channels, parts)
+
+
+def without(params: dict, name: str) -> dict:
+    """A tree without what lies below `name`; "" takes nothing away."""
+    return {key: x for key, x in params.items() if key != name}
+
+
+def only(params: dict, name: str) -> dict:
+    """The rest of `without`."""
+    return {key: x for key, x in params.items() if key == name}

@@ -1,0 +1,137 @@
+"""Trained tasks in files of their own, and one program that does whichever of them is asked for."""
+
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from ml_collections import ConfigDict
+
+from taskfusion_jax.engine import distributed, names
+from taskfusion_jax.engine import mesh as meshes
+from taskfusion_jax.engine.compile import jit
+from taskfusion_jax.errors import UserError, did_you_mean
+from taskfusion_jax.experiment import Experiment
+from taskfusion_jax.methods.base import Routed
+from taskfusion_jax.task_files import (
+    checksum,
+    list_tasks,
+    read_shared,
+    read_task,
+    write_shared,
+    write_task,
+)
+from taskfusion_jax.tasks.combined import Combined
+from taskfusion_jax.workdir import Workdir
+
+
+def store(experiment: Experiment, params: dict, folder: Path) -> None:
+    """Writes what all tasks share and, for each task, what it alone has; see `task_files`.
+
+    Methods whose tasks share all of one network have nothing to write.
+
+    Args:
+      experiment: the run's.
+      params: the network's parameters, on any devices.
+      folder: made if absent.
+    """
+    if not isinstance(experiment.method, Routed):
+        return
+    every = meshes.replicated(experiment.mesh)
+    flat = names.flatten(jit(lambda tree: tree, out_shardings=every)(params))
+    if not distributed.is_main():
+        return
+    shared = {name: x for name, x in flat.items() if not name.startswith("task_")}
+    base, options = write_shared(folder, shared), experiment.config.piggyback
+    for task in _single(experiment):
+        own = f"task_{_slot(task)}/"
+        mine = {name.removeprefix(own): x for name, x in flat.items() if name.startswith(own)}
+        write_task(folder, task.name, mine, base, options.threshold, options.ternary, _slot(task))
+
+
+class StoredTasks:
+    """The tasks of a run, opened one at a time from its folder.
+
+    Opening another task, or going back to one, compiles nothing that runs images.
+
+    Attributes:
+      tasks: name -> file.
+    """
+
+    def __init__(self, workdir: Path):
+        """workdir: of a run that has ended. Raises UserError where it has no task files."""
+        folder = Workdir(workdir)
+        self._start(folder.config(), folder.tasks)
+
+    @classmethod
+    def of(cls, config: ConfigDict, folder: Path) -> "StoredTasks":
+        """As the class, for files that lie anywhere and a config in memory."""
+        self = cls.__new__(cls)
+        self._start(config, folder)
+        return self
+
+    def _start(self, config: ConfigDict, folder: Path) -> None:
+        self.experiment, self.tasks = Experiment(config), list_tasks(folder)
+        self.method = self.experiment.method
+        shared = read_shared(folder)
+        self._checksum = checksum(shared)
+        self._shared = jax.device_put(names.unflatten(shared))
+        self._opened: dict[str, Any] = {}
+        self._run = jit(self.method.run)
+        self._put = jit(self._picked, static_argnums=0)
+        self._put_over = jit(
+            lambda slot, shared, own, old: self._picked(slot, shared, own),
+            static_argnums=0,
+            donate_argnums=3,
+            keep_unused=True,
+        )
+        self._picked_now: dict | None = None
+
+    def _picked(self, slot: int, shared: dict, own: dict) -> dict:
+        vector = np.zeros(self.method.slots, np.float32)
+        vector[slot] = slot > 0
+        return self.method.pick({**shared, **({f"task_{slot}": own} if own else {})}, vector)
+
+    def open(self, name: str) -> None:
+        """Reads a task's file, if that was not done, and the others' not at all.
+
+        Raises:
+          UserError: no such task, or its file is damaged or belongs to other shared parameters.
+        """
+        if name in self._opened:
+            return
+        if name not in self.tasks:
+            raise UserError(f"no task '{name}' is stored{did_you_mean(name, self.tasks)}")
+        own = names.unflatten(read_task(self.tasks[name], self._checksum, packed=True))
+        self._opened[name] = jax.device_put(own)
+
+    def switch(self, name: str) -> None:
+        """Makes the network do a task from now on; opens it where that was not done."""
+        self.open(name)
+        own = self._opened[name]
+        # One slot stands for all whose parameters have the same form, and so one program.
+        slot = max(self.method.channels) if own else _slot(self.experiment.tasks[name])
+        if self._picked_now is None:
+            self._picked_now = self._put(slot, self._shared, own)
+        else:  # into the memory of what was there: fresh pages cost more than the masks
+            self._picked_now = self._put_over(slot, self._shared, own, self._picked_now)
+        self.name = name
+
+    def __call__(self, images: jax.Array) -> jax.Array:
+        """The raw output for images [B, H, W, 3] in [0, 1]: [B, H, W, channels of the task]."""
+        task = self.experiment.tasks[self.name]
+        c = jnp.zeros((len(images), self.method.slots)).at[:, _slot(task)].set(_slot(task) > 0)
+        return self._run(self._picked_now, images, c)[..., : task.channels]
+
+    def show(self, images: jax.Array) -> jax.Array:
+        """As the call, but the image that the output stands for, [B, H, W, 3] in [0, 1]."""
+        return self.experiment.tasks[self.name].show(self(images), images)
+
+
+def _single(experiment: Experiment) -> list:
+    return [task for task in experiment.tasks.values() if not isinstance(task, Combined)]
+
+
+def _slot(task: Any) -> int:
+    return task.active[0] if task.active else 0
