@@ -183,7 +183,7 @@ def _read(path: Path) -> tuple[Arrays, dict]:
         whole = arrays is None or _checksum(arrays, words) == metadata.get("checksum")
         damage = "" if whole else "its checksum differs"
     except Exception as error:  # what is left of a damaged file may raise anything
-        damage = str(error).partition("\n")[0][:200]
+        damage = str(error).partition("\n")[0][:200] or type(error).__name__
     if damage:
         raise UserError(
             f"{path}: damaged or no safetensors file ({damage}); write or copy it again"

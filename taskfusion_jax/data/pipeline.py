@@ -80,7 +80,7 @@ def check_masks(source: Sequence, tasks: Sequence[Task]) -> None:
     if blind:
         raise UserError(
             f"{source!r} has no masks, which {', '.join(blind)} needs: set these tasks' rows to 0 "
-            "(--config.stages.STAGE.rows.TASK=0) or use a source with masks (voc_folder, coco, tfds)"
+            "(--config.stages.STAGE.rows.TASK=0) or use a source with masks, such as voc_folder"
         )
     for task in tasks:
         if task.keeps_classes and task.classes != source.classes:
