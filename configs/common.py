@@ -188,6 +188,15 @@ def only_single(rows: dict[str, int]) -> dict[str, int]:
     return {k: n if k in SINGLE else 0 for k, n in rows.items()}
 
 
+def following(section: ConfigDict) -> ConfigDict:
+    """A copy of a section of which each field is the original's until it is set itself."""
+    copy = ConfigDict()
+    for key, value in section.items():
+        inner = isinstance(value, ConfigDict)
+        copy[key] = following(value) if inner else section.get_oneway_ref(key)
+    return copy
+
+
 def parse(arg: str, known: tuple[str, ...]) -> set[str]:
     """Splits a config's argument at its commas. Raises ValueError for options not `known`."""
     options = {word for word in arg.split(",") if word}

@@ -8,13 +8,18 @@ COCO and PASCAL VOC:
 
     --config.base.data.coco.dir=COCO --config.base.data_of.segmentation_2.tfds.data_dir=DATA
 
-Data of one's own: `config.base.data` is that of all tasks but those in `config.base.data_of`.
-With two folders in VOC layout, one for each segmentation:
+Data of one's own: `config.base.data` is that of all tasks; what `config.base.data_of.TASK` changes
+is that task's. With a folder A of photographs and one for each segmentation, B and C, in VOC
+layout with 11 and 21 classes:
 
-    --config.base.data.source=voc_folder --config.base.data.voc_folder.dir=A \
-    --config.base.tasks.segmentation_1.classes=11 --config.base.data.voc_folder.classes=11 \
+    --config.base.data.source=image_folder --config.base.data.image_folder.dir=A \
+    --config.base.data_of.segmentation_1.source=voc_folder \
+    --config.base.data_of.segmentation_1.voc_folder.dir=B \
+    --config.base.data_of.segmentation_1.voc_folder.classes=11 \
+    --config.base.tasks.segmentation_1.classes=11 \
     --config.base.data_of.segmentation_2.source=voc_folder \
-    --config.base.data_of.segmentation_2.voc_folder.dir=B
+    --config.base.data_of.segmentation_2.voc_folder.dir=C \
+    --config.base.tasks.segmentation_2.classes=21
 
 One of the runs alone, and its counts:
 
@@ -108,10 +113,9 @@ def base(options: set[str]):
         {"base": ("segmentation_1",), "masked": "(encoder|decoder)/.*/kernel", "own": ""}
     )
     config.data.source = "coco"
-    second = config.data.copy_and_resolve_references()
-    second.source, second.tfds.name = "tfds", "voc_sbd"
-    second.size = config.data.get_oneway_ref("size")
-    config.data_of.segmentation_2 = second
+    for name in ("segmentation_1", "segmentation_2"):
+        config.data_of[name] = common.following(config.data)
+    config.data_of.segmentation_2.update({"source": "tfds", "tfds": {"name": "voc_sbd"}})
     config.evaluate.update({"only_learnt": True, "frechet_layers": ()})
     config.checkpoint.every, config.log_every = 5000, 100
     epoch = 118_287 // 32  # of COCO, batch 32; PASCAL VOC with SBD's masks has 8,498 images
@@ -121,7 +125,7 @@ def base(options: set[str]):
         for name, n in zip(TASKS, steps, strict=True)
     }
     config.schedule = TASKS
-    if "small" in options:
+    if options & {"small", "tiny"}:
         small(config)
     return common.tiny(config) if "tiny" in options else config
 
@@ -134,8 +138,8 @@ def small(config):
     config.perceptual.layers = ("relu1_2", "relu2_2", "relu3_3")
     config.data.size = 64
     classes = len(SHAPES) + 1
-    for data in (config.data, config.data_of.segmentation_2):
-        data.source, data.threads = "scenes", 1
+    config.data.source, config.data.threads = "scenes", 1
+    config.data_of.segmentation_2.source = "scenes"
     config.data_of.segmentation_2.scenes.max_objects = 6
     for name in ("segmentation_1", "segmentation_2"):
         config.tasks[name].classes = classes
@@ -198,7 +202,7 @@ def _piggyback(config, order, slots):
 
 
 def _mask_rate(config):
-    """Masks learn at 1e-4 in full, as Piggyback has it; ten times as fast in a tenth of an epoch."""
+    """That of the stage, which in full is 1e-4, as Piggyback has it."""
     return ((".*/mask/.*", 1.0),)
 
 

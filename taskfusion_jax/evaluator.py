@@ -205,11 +205,10 @@ class Evaluator:
         """One task at rising strength: pictures of one image, mean distance over several."""
         strengths = np.linspace(0, 1, self.options.sweep)
         real, batch = next(self._batches(task, self.options.pictures))
+        vectors = [np.float32(s) * task.vector for s in strengths]
         outputs = [
-            np.asarray(self._image(params, task, batch["input"], np.float32(s) * task.vector))[
-                :real
-            ]
-            for s in strengths
+            np.asarray(self._image(params, task, batch["input"], vector))[:real]
+            for vector in vectors
         ]
         distances = [float(np.sqrt(np.mean((y - outputs[-1]) ** 2))) for y in outputs]
         pictures = to_uint8(np.stack([y[0] for y in outputs]))

@@ -96,7 +96,7 @@ class Measures:
         return values
 
     def of_classes(self, task: Task, output: jax.Array, mask: jax.Array) -> dict[str, jax.Array]:
-        """Pixel counts of a task that tells classes apart, [B, classes] each; of others, nothing."""
+        """Pixel counts, [B, classes] each, of a task that tells classes apart; else nothing."""
         if not task.classes:
             return {}
         key = type(task), task.classes

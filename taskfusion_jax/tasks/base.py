@@ -75,7 +75,7 @@ class Task:
         """Raises UserError where an image of the data, uint8 [H, W, 3], teaches it nothing."""
 
     def check_input(self, image: np.ndarray, name: str) -> None:
-        """Raises UserError where an input of the user's, uint8 [H, W, 3], does not suit the task."""
+        """Raises UserError where a user's input, uint8 [H, W, 3], does not suit the task."""
 
     def uncut(self, clean: jax.Array, mask: jax.Array, stylise: Stylise) -> jax.Array:
         """The target before anything is cut out of it; [B, H, W, 3] in [0, 1]."""
