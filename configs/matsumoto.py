@@ -132,8 +132,8 @@ def base(options: set[str]):
 
 def small(config):
     """Narrow networks on 64x64 images of the embedded data."""
-    config.unet.widths = (32, 64, 128, 256, 256)
-    config.resnet.update({"width": 32, "blocks": 6})
+    config.unet.widths = (16, 32, 64, 128, 128)
+    config.resnet.update({"width": 16, "blocks": 6})
     config.critic.update({"width": 16, "layers": 1})
     config.perceptual.layers = ("relu1_2", "relu2_2", "relu3_3")
     config.data.size = 64
@@ -144,7 +144,7 @@ def small(config):
     for name in ("segmentation_1", "segmentation_2"):
         config.tasks[name].classes = classes
     for name in TASKS:
-        config.stages[name].update({"steps": 200, "rows": {name: 8}, "lr": 1e-3})
+        config.stages[name].update({"steps": 300, "rows": {name: 8}, "lr": 1e-3})
         config.stages[name].update({"schedule": "cosine", "warmup": 10})
     config.evaluate.update({"images": 64, "batch": 16})
     config.checkpoint.every, config.log_every = 200, 20

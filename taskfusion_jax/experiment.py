@@ -106,6 +106,12 @@ class Experiment:
         shapes = names.flatten(jax.eval_shape(self._fresh).params)
         return sharding.parameter_specs(self.mesh, self.config.sharding, shapes, "config.sharding")
 
+    @property
+    def has_masks(self) -> bool:
+        """Whether some task has a mask on weights."""
+        shapes = names.flatten(jax.eval_shape(self._fresh).params["net"])
+        return any(self.method.mask_bits(shapes, slot) for slot in range(self.method.slots))
+
     def data(self, tasks: Sequence[Task], field: str) -> ConfigDict:
         """The section of the config with these tasks' data. Raises UserError where they differ."""
         names = [part.name for task in tasks for part in getattr(task, "parts", (task,))]

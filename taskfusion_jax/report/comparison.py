@@ -3,7 +3,8 @@
 import json
 import math
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,16 @@ from taskfusion_jax.engine.files import read_json, write_json, write_text
 from taskfusion_jax.engine.provenance import provenance
 from taskfusion_jax.errors import UserError
 from taskfusion_jax.report import figures, table
+from taskfusion_jax.report.continual import (
+    END,
+    NEXT,
+    as_learnt,
+    learnt_in,
+    main_metric,
+    quality_figure,
+)
 from taskfusion_jax.report.html import write_comparison_report
+from taskfusion_jax.report.masks import compression_grid, similarity_grid, zeros_figure
 from taskfusion_jax.report.table import Cell, Grid
 
 SHOWN = ("psnr", "ssim", "lpips", "iou", "frechet", "style_loss")
@@ -33,6 +43,7 @@ def write_comparison(compared: Comparison) -> None:
     config, workdir = compared.config, compared.path
     done = {"name": config.name, **provenance(), "runs": runs}
     done["tables"] = {title: list(names) for title, names in config.tables.items()}
+    done["shown"] = list(config.get("shown", SHOWN))
     done["published"] = {
         title: {name: columns[name].to_dict() for name in in_order(config, columns)}
         for title, columns in config.published.items()
@@ -41,7 +52,7 @@ def write_comparison(compared: Comparison) -> None:
     shown, legend = grids(done), _legend(done)
     texts = [*map(table.markdown_table, shown), legend]
     write_text(workdir / "table.md", "\n\n".join(texts) + "\n")
-    _draw(compared, {name: run["seeds"] for name, run in runs.items()})
+    _draw(compared, runs)
     done["base"] = json.loads(config.base.to_json())
     write_comparison_report(workdir, done, shown, legend)
 
@@ -66,7 +77,12 @@ def _gather(compared: Comparison) -> dict:
     for name, seeds in compared.done().items():
         results = [read_json(compared.folder(name, seed).results) for seed in seeds]
         options = compared.members[name, seeds[0]]
-        values = [_final(r["metrics"], options) | {"seconds": r["seconds"]} for r in results]
+        final = options.evaluate.only_learnt
+        learnt = [as_learnt(r, options) if final else r["metrics"] for r in results]
+        values = [
+            _final(x, options) | {"seconds": r["seconds"]}
+            for x, r in zip(learnt, results, strict=True)
+        ]
         common = [key for key in values[0] if all(key in other for other in values)]
         sizes = compared.sizes(name)
         runs[name] = {
@@ -79,6 +95,9 @@ def _gather(compared: Comparison) -> dict:
             "styles": [n for n, task in options.tasks.items() if task.kind == "style"],
             "parameters": sizes["total"],
             "bits": sizes["mask_bits_per_task"],
+            "bytes": sizes["bytes"],
+            "bytes_per_task": sizes["bytes_per_task"],
+            "masks": results[0].get("masks"),
         }
     _check_alike(compared, runs)
     return runs
@@ -123,28 +142,47 @@ def grids(done: Mapping) -> list[Grid]:
     for title, names in done["tables"].items():
         chosen = [name for name in names if name in done["runs"]]
         if chosen:
-            made.append(_grid(title, {name: done["runs"][name] for name in chosen}))
+            runs = {name: done["runs"][name] for name in chosen}
+            made.append(_grid(title, runs, done["shown"]))
+    for name, run in done["runs"].items():
+        for grid in (similarity_grid, compression_grid) if run["masks"] else ():
+            shown = grid(run["masks"])
+            made.append(replace(shown, title=f"{shown.title}: {name}"))
     return made + [_published(title, runs) for title, runs in done["published"].items()]
 
 
-def _grid(title: str, runs: Mapping[str, Mapping]) -> Grid:
+def _grid(title: str, runs: Mapping[str, Mapping], shown: Sequence[str]) -> Grid:
     keys = dict.fromkeys(key for run in runs.values() for key in run["metrics"])
     tasks = dict.fromkeys(key.split("/")[0] for key in keys if "/" in key)
     rows = []
     for task in tasks:
-        names = [n for n in SHOWN if f"{task}/{n}" in keys and not _self_made(task, n, runs)]
+        names = [n for n in shown if f"{task}/{n}" in keys and not _self_made(task, n, runs)]
+        names += [n + w for w in (NEXT, END) for n in names if f"{task}/{n}{w}" in keys]
         for i, name in enumerate(names):
-            shown = "" if i else task.replace("+", " + ")
+            label = "" if i else task.replace("+", " + ")
             cells = [_nothing(runs, f"{task}/{name}"), *_cells(runs, f"{task}/{name}")]
-            rows.append(((shown, table.metric(name).heading), cells))
+            rows.append(((label, table.metric(name).heading), cells))
     sizes = [Cell(f"{run['parameters']:,}") for run in runs.values()]
     rows.append((("size", "parameters"), [Cell(), *sizes]))
     if any(run["bits"] for run in runs.values()):
         bits = [Cell(f"{run['bits']:,}" if run["bits"] else table.DASH) for run in runs.values()]
         rows.append((("", "mask bits per task"), [Cell(), *bits]))
+    for label, sizes in (("MiB in all", _in_all), ("MiB per added task", _added)):
+        cells = [Cell(f"{sizes(run) / 2**20:.3g}") for run in runs.values()]
+        rows.append((("", label), [Cell(), *cells]))
     times = [Cell(f"{run['metrics']['seconds']['mean'] / 60:.1f}") for run in runs.values()]
     rows.append((("training", "minutes"), [Cell(), *times]))
     return Grid(title, ("task", "metric"), (NOTHING, *runs), rows)
+
+
+def _in_all(run: Mapping) -> int:
+    return run["bytes"]
+
+
+def _added(run: Mapping) -> int:
+    """The most that a task adds which is not the first one."""
+    first, *later = run["bytes_per_task"].values()
+    return max(later, default=first)
 
 
 def _self_made(task: str, name: str, runs: Mapping[str, Mapping]) -> bool:
@@ -211,19 +249,24 @@ def _legend(done: Mapping) -> str:
     )
 
 
-def _draw(compared: Comparison, seeds: Mapping[str, list[int]]) -> None:
+def _draw(compared: Comparison, runs: Mapping[str, Mapping]) -> None:
     """All runs of a table on the same images, and the first one's own figures.
 
     Args:
       compared: the comparison.
-      seeds: run -> those that are done.
+      runs: those that are done, as in `table.json`.
     """
+    seeds = {name: run["seeds"] for name, run in runs.items()}
     folder = compared.path / "figures"
     seen_by = {seed: sum(seed in s for s in seeds.values()) for s in seeds.values() for seed in s}
     most = max(seen_by, key=seen_by.get)  # other seeds have other images
-    shown = {name: _pictures(compared, name, most) for name, s in seeds.items() if most in s}
+    having = [name for name, s in seeds.items() if most in s]
+    shown = {name: _pictures(compared, name, most) for name in having}
+    ends = {name: _pictures(compared, name, most, end=True) for name in having}
     for title, columns in compared.config.tables.items():
         chosen = [name for name in columns if name in shown]
+        if any(compared.members[name, most].evaluate.only_learnt for name in chosen):
+            _draw_end(folder, title, {name: ends[name] for name in chosen})
         tasks = dict.fromkeys(task for name in chosen for task in shown[name])
         for kind, some in (
             ("tasks", [t for t in tasks if "+" not in t]),
@@ -236,10 +279,27 @@ def _draw(compared: Comparison, seeds: Mapping[str, list[int]]) -> None:
 
     for path in folder.glob("*_of_*.png"):  # of a run that was the first one then
         path.unlink()
+    for name, run in runs.items():
+        if run["masks"]:
+            zeros_figure(folder / f"zeros_of_{name}.png", run["masks"])
+    if points := _quality(runs):
+        quality_figure(folder / "quality.png", points)
     first = next(iter(shown))
     for path in compared.folder(first, most).figures.glob("*.png"):
         if not path.stem.startswith("curves"):
             shutil.copyfile(path, folder / f"{path.stem}_of_{first}.png")
+
+
+def _quality(runs: Mapping[str, Mapping]) -> dict[str, dict[str, tuple]]:
+    """task -> run -> (MiB that it adds, main metric as learnt, its name), where several do."""
+    points: dict[str, dict] = {}
+    for name, run in runs.items():
+        for task, size in run["bytes_per_task"].items():
+            metric = main_metric(task, run["metrics"])
+            if metric and size:
+                value = run["metrics"][f"{task}/{metric}"]["mean"]
+                points.setdefault(task, {})[name] = size / 2**20, value, metric
+    return {task: values for task, values in points.items() if len(values) > 1}
 
 
 def _row(task: str, names: list[str], shown: Mapping) -> dict[str, list]:
@@ -250,11 +310,25 @@ def _row(task: str, names: list[str], shown: Mapping) -> dict[str, list]:
     return given | {name: shown[name][task]["output"][:2] for name in having}
 
 
-def _pictures(compared: Comparison, name: str, seed: int) -> dict[str, dict[str, np.ndarray]]:
-    """task -> kind -> images, after the run's last stage."""
+def _pictures(
+    compared: Comparison, name: str, seed: int, end: bool = False
+) -> dict[str, dict[str, np.ndarray]]:
+    """task -> kind -> images, after the stage that taught the task, or after the run's last."""
     shown: dict[str, dict] = {}
-    last = compared.members[name, seed].schedule[-1]
-    for key, images in compared.folder(name, seed).evaluation(last)[1].items():
-        task, _, kind = key.rpartition("/")
-        shown.setdefault(task, {})[kind] = images
+    options, folder = compared.members[name, seed], compared.folder(name, seed)
+    for stage in options.schedule:
+        own = {task for task, taught in learnt_in(options).items() if taught == stage}
+        last = stage == options.schedule[-1]
+        if not last and (end or not options.evaluate.only_learnt):
+            continue
+        for key, images in folder.evaluation(stage)[1].items():
+            task, _, kind = key.rpartition("/")
+            if task in own or (last and (end or task not in shown)):
+                shown.setdefault(task, {})[kind] = images
     return shown
+
+
+def _draw_end(folder: Path, title: str, shown: Mapping[str, Mapping]) -> None:
+    tasks = dict.fromkeys(task for pictures in shown.values() for task in pictures)
+    rows = [(task, _row(task, list(shown), shown)) for task in tasks if "+" not in task]
+    figures.task_grid(folder / f"end_{title.lower().replace(' ', '_')}.png", rows, title)

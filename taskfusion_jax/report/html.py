@@ -45,6 +45,21 @@ FIGURES = {
         "Every column is a run of its own, on the same test images. Compare each with the target, "
         "and with its neighbours.",
     ),
+    "end": (
+        "The same at the end of each run",
+        "What became of each task after all later ones were learnt. Compare with the figure above: "
+        "a run that forgets does something else here, and one that does not shows the very same.",
+    ),
+    "quality": (
+        "Quality against size",
+        "One point per run: how well it does a task just after learning it, and how much the task "
+        "adds to what is kept. Best are runs to the left, and at the height that the arrow says.",
+    ),
+    "zeros": (
+        "What the masks leave out",
+        "The share of weights that each task's mask sets to zero, layer by layer from the image "
+        "to the output.",
+    ),
     "pair": (
         "Two tasks, each at its own strength",
         "One task grows stronger downwards, the other to the right. The top left corner asks for "

@@ -5,8 +5,10 @@ from rich.console import Console
 
 from taskfusion_jax.engine.files import read_json, write_json
 from taskfusion_jax.engine.writers import read_metrics
+from taskfusion_jax.mask_study import study
 from taskfusion_jax.report import figures
 from taskfusion_jax.report.html import write_report
+from taskfusion_jax.report.masks import zeros_figure
 from taskfusion_jax.report.table import results_table
 from taskfusion_jax.workdir import Workdir
 
@@ -46,6 +48,9 @@ def write_results(experiment, folder: Workdir) -> None:
         "matrix": matrix,
         "sweeps": sweeps,
     }
+    if experiment.has_masks and folder.tasks.exists():
+        results["masks"] = study(folder.tasks, "+".join(config.piggyback.base))
+        zeros_figure(folder.figures / "zeros.png", results["masks"])
     folder.report.unlink(missing_ok=True)  # written last, it says that all this is whole
     write_json(folder.results, results)
     _draw(experiment, folder, shown, sweeps)

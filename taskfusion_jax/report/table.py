@@ -67,17 +67,27 @@ METRICS = {
     "lpips": Metric("LPIPS", best=0, digits=3),
     "mse": Metric("MSE", best=0, digits=4),
     "iou": Metric("IoU", best=1, digits=3),
+    "miou": Metric("mIoU", best=1, digits=3),
+    "accuracy": Metric("pixel accuracy", best=1, digits=3),
     "iou_image": Metric("IoU per image", best=1, digits=3),
     "style_loss": Metric("style loss", best=0),
     "content_loss": Metric("content loss", best=0),
+    "total_loss": Metric("content + style loss", best=0),
     "frechet": Metric("Fréchet distance", best=0),
     "loss": Metric("loss", best=0),
 }
 
 
 def metric(name: str) -> Metric:
-    """Returns what is known of a metric; an unknown one keeps its name and is not judged."""
-    return METRICS.get(name) or Metric(name.replace("_", " "))
+    """Returns what is known of a metric; an unknown one keeps its name and is not judged.
+
+    What follows a blank says when it was measured, such as `miou at the end`.
+    """
+    known, blank, when = name.partition(" ")
+    shown = METRICS.get(known)
+    if shown is None:
+        return Metric(name.replace("_", " "))
+    return replace(shown, title=f"{shown.title} {when}") if blank else shown
 
 
 @dataclass(frozen=True)

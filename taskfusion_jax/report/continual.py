@@ -1,0 +1,111 @@
+"""What tasks that are learnt one after another do to each other: tables and a figure."""
+
+import math
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import matplotlib
+from matplotlib.figure import Figure
+from ml_collections import ConfigDict
+
+from taskfusion_jax.report import table
+from taskfusion_jax.report.figures import COLOURS, LOOK
+from taskfusion_jax.report.sheet import MUTED, RULE
+from taskfusion_jax.report.table import Cell, Grid
+
+MAIN = ("miou", "iou", "total_loss", "psnr", "mse")
+"""The measure that speaks for a task: the first of these that it has."""
+NEXT, END = " after the next task", " at the end"
+
+
+def learnt_in(config: ConfigDict) -> dict[str, str]:
+    """Task -> the last stage of a run's schedule that trains it."""
+    return {
+        name: stage
+        for stage in config.schedule
+        for name, count in config.stages[stage].rows.items()
+        if count
+    }
+
+
+def main_metric(task: str, metrics: Iterable[str]) -> str | None:
+    """Name of the measure that speaks for a task, None where it has none of `MAIN`."""
+    given = set(metrics)
+    return next((name for name in MAIN if f"{task}/{name}" in given), None)
+
+
+def as_learnt(results: Mapping, config: ConfigDict) -> dict[str, float]:
+    """Metrics of each task just after its own stage; beside them those after the next stage and at
+    the end of the run, the main one's name with `NEXT` or `END`, as in table 2 of paper 003.
+
+    Args:
+      results: of a run that measured after every stage.
+      config: of the run.
+    """
+    matrix, stages = results["matrix"], list(results["matrix"])
+    metrics = dict(results["metrics"])
+    for task, stage in learnt_in(config).items():
+        if stage not in stages:
+            continue
+        after = {key: x for key, x in matrix[stage].items() if key.split("/")[0] == task}
+        metrics |= after
+        name = main_metric(task, after)
+        place = stages.index(stage)
+        for when, index in ((NEXT, place + 1), (END, len(stages) - 1)):
+            if name and place < index < len(stages):
+                metrics[f"{task}/{name}{when}"] = matrix[stages[index]][f"{task}/{name}"]
+    return metrics
+
+
+def matrix_grid(results: Mapping) -> Grid | None:
+    """A row per task, a column per stage after which it was measured; None where nothing was
+    measured twice."""
+    matrix = results.get("matrix") or {}
+    rows = []
+    for task in dict.fromkeys(key.split("/")[0] for values in matrix.values() for key in values):
+        name = main_metric(task, (key for values in matrix.values() for key in values))
+        if name is None or "+" in task:
+            continue
+        shown, key = table.metric(name), f"{task}/{name}"
+        found = [values.get(key) for values in matrix.values()]
+        if sum(value is not None for value in found) > 1:
+            rows.append(((task, shown.heading), [Cell(shown.format(value)) for value in found]))
+    titles = tuple(f"after {stage}" for stage in matrix)
+    return Grid("Each task after each stage", ("task", "metric"), titles, rows) if rows else None
+
+
+def quality_figure(path: str | Path, points: Mapping[str, Mapping[str, tuple]]) -> None:
+    """Draws quality against bytes: a panel per task, a point per run.
+
+    Args:
+      path: of the PNG file; its folder is made.
+      points: task -> run -> (MiB that the task adds, value, name of the metric).
+    """
+    names = list(dict.fromkeys(run for values in points.values() for run in values))
+    colours = {name: COLOURS[i % len(COLOURS)] for i, name in enumerate(names)}
+    columns = min(3, len(points))
+    lines = math.ceil(len(points) / columns)
+    with matplotlib.rc_context(LOOK):
+        figure = Figure(figsize=(3.9 * columns, 3.0 * lines), layout="constrained", dpi=140)
+        figure.get_layout_engine().set(w_pad=0.1, h_pad=0.1)
+        axes = list(figure.subplots(lines, columns, squeeze=False).flat)
+        for axis, (task, values) in zip(axes, points.items(), strict=False):
+            metric = next(iter(values.values()))[2]
+            _panel(axis, {run: value[:2] for run, value in values.items()}, colours)
+            axis.set_title(task, loc="left", fontsize=11)
+            axis.set_ylabel(table.metric(metric).heading, fontsize=9, color=MUTED)
+            axis.set_xlabel("MiB that the task adds", fontsize=9, color=MUTED)
+        for axis in axes[len(points) :]:
+            axis.remove()
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        figure.savefig(path, facecolor="white")
+
+
+def _panel(axis, values: Mapping[str, tuple[float, float]], colours: Mapping[str, str]) -> None:
+    for run, (size, value) in values.items():
+        axis.plot(max(size, 1e-6), value, "o", ms=8, color=colours[run], zorder=3)
+        axis.annotate(run, (max(size, 1e-6), value), (6, 5), textcoords="offset points", fontsize=8)
+    axis.set_xscale("log")
+    axis.margins(x=0.3, y=0.18)
+    axis.grid(color=RULE, lw=0.6)
+    axis.spines[["top", "right"]].set_visible(False)
