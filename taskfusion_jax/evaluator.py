@@ -1,6 +1,7 @@
 """Measures what a network does: every task on the same images, beside doing nothing."""
 
 import collections
+import json
 from collections.abc import Callable, Iterable, Iterator
 
 import jax
@@ -59,16 +60,22 @@ class Evaluator:
     def _source(self, task: Task) -> Spaced:
         """Its test images; tasks with the same data share one source."""
         data = self.experiment.data([task], f"config.tasks.{task.name}")
-        key = data.to_json()
+        key = json.dumps(json.loads(data.to_json()), sort_keys=True)
         if key not in self.sources:
             images = self.experiment.source("test", [task])
             self.sources[key] = Spaced(images, self.options.images)
         return self.sources[key]
 
     @property
+    def data_of(self) -> dict[str, str]:
+        """Task -> what it is measured on, for people."""
+        sources = {task.name: self.of_task[task.name] for task in self.tasks}
+        return {name: f"{len(source)} {source!r}" for name, source in sources.items()}
+
+    @property
     def data(self) -> str:
-        """What was measured on, for people."""
-        return "; ".join(f"{len(source)} {source!r}" for source in self.sources.values())
+        """What is measured on, for people."""
+        return "; ".join(dict.fromkeys(self.data_of.values()))
 
     def _judgeable(self, task: Task) -> bool:
         possible = self.method.combines or not isinstance(task, Combined)
@@ -266,6 +273,7 @@ def evaluate_stage(
         "step": int(state.step),
         "seconds": round(seconds, 1),
         "data": evaluator.data,
+        "data_of": evaluator.data_of,
         "frechet": evaluator.features.name if evaluator.features else "",
         **provenance(),
     }

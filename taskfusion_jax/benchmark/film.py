@@ -8,14 +8,12 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from taskfusion_jax.benchmark import flops
+from taskfusion_jax.benchmark.own_step import choose_stage, noise_batch, own_step
 from taskfusion_jax.benchmark.pipeline import Pipeline
-from taskfusion_jax.benchmark.programs import Forward, Step, supervised_step
+from taskfusion_jax.benchmark.programs import Forward, supervised_step
 from taskfusion_jax.benchmark.work import Work
-from taskfusion_jax.engine import mesh as meshes
 from taskfusion_jax.engine.state import TEACHERS, State
-from taskfusion_jax.errors import UserError, did_you_mean
 from taskfusion_jax.experiment import Experiment
-from taskfusion_jax.stages import Stage
 from taskfusion_jax.tasks.objective import Objective, layout
 
 
@@ -30,7 +28,7 @@ class Film:
         """
         self.config, self.batch = config, batch
         self.experiment = Experiment(config)
-        self.stage = _choose(self.experiment.stages, stage)
+        self.stage = choose_stage(self.experiment.stages, stage)
         self.dtype = self.experiment.method.dtype
         rng = np.random.default_rng(config.seed)
         size = config.data.size
@@ -107,38 +105,26 @@ class Film:
         experiment, stage = self.experiment, self.stage
         entries = layout(stage.options.rows, experiment.tasks, stage.options.combine)
         objective = Objective(experiment.method.apply, experiment.critic, experiment.vgg, entries)
-        batch = self._mixed_batch(len(objective.vectors))
+        batch = noise_batch(experiment, len(objective.vectors))
         images = batch["input"].shape[0] * batch["input"].shape[1]
-        state, constants = self._state(), experiment.constants
-
-        def program():
-            step = experiment.train_step(stage, state.params)
-            on_devices = meshes.to_devices(experiment.mesh, batch)
-            return Step(step, self.config.optimiser.b1, self._state(), constants, on_devices)
+        state = self._state()
 
         def twin():
             from taskfusion_jax.benchmark.twins import film
 
             teacher = TEACHERS[self.config.teacher](state)
-            weights = jax.tree.map(np.asarray, (state.params, teacher, constants))
+            weights = (state.params, teacher, experiment.constants)
+            weights = jax.tree.map(np.asarray, weights)
             return film.full_step(experiment, stage, objective, weights, batch)
 
         return Work(
             "train_step",
             images,
             self._step_flops(objective, state.params, batch),
-            program,
+            lambda: own_step(experiment, stage, self._state(), batch),
             twin,
             note=f"all losses of stage '{stage.name}' ({stage.options.combine}) on its own rows",
         )
-
-    def _mixed_batch(self, rows: int) -> dict[str, np.ndarray]:
-        """Noise for images, and masks with background, objects and void."""
-        rng, size = np.random.default_rng(self.config.seed), self.config.data.size
-        shape = (self.experiment.groups, rows, size, size)
-        pair = rng.integers(0, 256, (2, *shape, 3), np.uint8)
-        mask = rng.choice(np.array([0, 1, 255], np.uint8), shape, p=(0.6, 0.35, 0.05))
-        return {"input": pair[0], "clean": pair[1], "mask": mask}
 
     def _step_flops(self, objective: Objective, params: dict, batch: dict) -> float:
         """Forward of the network three times over, as is the custom for training, its forward for
@@ -177,12 +163,3 @@ def transform_net_flops(options: ConfigDict, shape: tuple[int, ...]) -> float:
     quarter = 9 * 2 * w * 4 * w + options.blocks * 2 * 9 * (4 * w) ** 2  # down_2, blocks
     batch, height, width, _ = shape
     return 2.0 * batch * height * width * (full + half / 4 + quarter / 16)
-
-
-def _choose(stages: list[Stage], name: str | None) -> Stage:
-    by_name = {stage.name: stage for stage in stages}
-    if name is None:
-        return stages[0]
-    if name not in by_name:
-        raise UserError(f"--stage: no stage '{name}'{did_you_mean(name, by_name)}")
-    return by_name[name]

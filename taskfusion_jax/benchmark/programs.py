@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from taskfusion_jax.benchmark import timing
 from taskfusion_jax.benchmark.work import Result, Work
 from taskfusion_jax.engine import names
 from taskfusion_jax.engine.compile import jit
@@ -48,6 +49,22 @@ class Forward(_Compiled):
         for _ in range(calls):
             output = self.call(*self._args)
         jax.block_until_ready(output)
+
+
+class Called:
+    """A function of the host again and again, each call waited for."""
+
+    peak_bytes = xla_flops = None
+
+    def __init__(self, function: Callable[[], Any], first: int = 1):
+        """first: calls until nothing is left to compile."""
+        self._function, self.result = function, {}
+        self.compile_s = timing.seconds(self, first)
+
+    def run(self, calls: int) -> None:
+        """See `Program`."""
+        for _ in range(calls):
+            jax.block_until_ready(self._function())
 
 
 class Step(_Compiled):

@@ -1,5 +1,6 @@
 """A benchmark's numbers as a table for people and as flat JSON for machines."""
 
+import math
 import statistics
 from collections.abc import Iterator
 from typing import Any
@@ -19,6 +20,7 @@ def flat(report: Report) -> dict[str, Any]:
     for measured in report.works:
         name = measured.work.name
         numbers |= {f"{name}/{k}": v for k, v in _numbers(measured).items()}
+        numbers |= measured.numbers
     for side, rate in _ceilings(report).items():
         numbers["matmul/" + ("" if side == OURS else f"{side}/") + "gflops_per_s"] = rate
     if report.pipeline:
@@ -40,9 +42,9 @@ def _ceilings(report: Report) -> dict[str, float]:
 def _numbers(measured: Measured) -> dict[str, Any]:
     work, best = measured.work, measured.best
     numbers = {
-        "images": work.images,
+        "images": work.images or None,
         **_timing(measured, OURS, measured.ours),
-        "flops": work.flops,
+        "flops": work.flops or None,
         "traced_flops": work.traced_flops,
         "xla_flops": measured.ours.xla_flops,
     }
@@ -50,22 +52,24 @@ def _numbers(measured: Measured) -> dict[str, Any]:
         theirs = _timing(measured, name, timing)
         numbers |= {f"{name}/{key}": value for key, value in theirs.items()}
     if best:
-        ratios = measured.ratios
-        numbers |= {
-            "ratio_to_torch": statistics.median(ratios),
-            "ratio_to_torch_min": min(ratios),
-            "ratio_to_torch_max": max(ratios),
-            "best_of_torch": best,
-        }
+        numbers |= {**_spread("ratio_to_torch", measured.ratios), "best_of_torch": best}
+    if measured.times:
+        key = f"ratio_to_{work.beside.removesuffix('_step')}"
+        numbers |= _spread(key, measured.times)
     return numbers
 
 
+def _spread(key: str, values: tuple[float, ...]) -> dict[str, float]:
+    return {key: statistics.median(values), f"{key}_min": min(values), f"{key}_max": max(values)}
+
+
 def _timing(measured: Measured, name: str, timing: Timing) -> dict[str, Any]:
-    images, flops = measured.work.images, measured.work.flops
-    return {
+    images, flops = measured.work.images or math.nan, measured.work.flops or math.nan
+    numbers = {
         "images_per_s": images / timing.median,
         "images_per_s_min": images / max(timing.seconds),
         "images_per_s_max": images / min(timing.seconds),
+        "ms": 1e3 * timing.median,
         "seconds": timing.median,
         "seconds_min": min(timing.seconds),
         "seconds_max": max(timing.seconds),
@@ -75,6 +79,7 @@ def _timing(measured: Measured, name: str, timing: Timing) -> dict[str, Any]:
         "compile_s": timing.compile_s,
         "peak_bytes": timing.peak_bytes,
     }
+    return {key: None if x is None or math.isnan(x) else x for key, x in numbers.items()}
 
 
 def pipeline_numbers(report: Report) -> dict[str, Any]:
@@ -132,20 +137,25 @@ _LEGEND = (
 
 def _rows(measured: Measured) -> Iterator[tuple[str, ...]]:
     work = measured.work
-    yield (f"[bold]{work.name}[/], {work.images} images", *[""] * (len(_HEADINGS) - 1))
+    images = f", {work.images} images" if work.images else ""
+    yield (f"[bold]{work.name}[/]{images}", *[""] * (len(_HEADINGS) - 1))
     for name, timing in {OURS: measured.ours, **measured.theirs}.items():
         numbers = _timing(measured, name, timing)
         yield (
             f"  {name} *" if name == measured.best else f"  {name}",
-            f"{1e3 * timing.median:.1f}",
-            f"{numbers['images_per_s']:.1f}",
-            f"{numbers['images_per_s_min']:.1f}-{numbers['images_per_s_max']:.1f}",
+            f"{numbers['ms']:.1f}",
+            _cell("{:.1f}", numbers["images_per_s"]),
+            _cell("{:.1f}-{:.1f}", numbers["images_per_s_min"], numbers["images_per_s_max"]),
             _ratio(measured, name),
-            f"{numbers['gflops_per_s']:.0f}",
-            f"{100 * numbers['share_of_matmul']:.0f} %",
+            _cell("{:.0f}", numbers["gflops_per_s"]),
+            _cell("{:.0%}", numbers["share_of_matmul"]).replace("%", " %"),
             f"{timing.compile_s:.1f}",
-            "-" if timing.peak_bytes is None else f"{timing.peak_bytes / 2**20:.0f}",
+            _cell("{:.0f}", timing.peak_bytes and timing.peak_bytes / 2**20),
         )
+
+
+def _cell(form: str, *values: float | None) -> str:
+    return "-" if None in values else form.format(*values)
 
 
 def _ratio(measured: Measured, name: str) -> str:
@@ -163,12 +173,18 @@ def _ratio(measured: Measured, name: str) -> str:
 def _lines(report: Report) -> Iterator[str]:
     for measured in report.works:
         work, seen = measured.work, measured.ours.xla_flops
-        counts = [f"{work.flops / 1e9:.2f} GFLOP by definition"]
+        counts = [f"{work.flops / 1e9:.2f} GFLOP by definition"] if work.flops else []
         if work.traced_flops:
             counts.append(f"{work.traced_flops / 1e9:.2f} as traced")
         if seen:
             counts.append(f"{seen / 1e9:.2f} by XLA's count of the program")
+        counts += [f"{key} {value:,}" for key, value in measured.numbers.items()]
         yield f"{work.name}: {', '.join(counts)}{f'; {work.note}' if work.note else ''}"
+        if times := measured.times:
+            yield (
+                f"{work.name} takes {statistics.median(times):.2f} ({min(times):.2f}-"
+                f"{max(times):.2f}) times as long as {work.beside}"
+            )
     if ceilings := _ceilings(report):
         rates = ", ".join(f"{rate:.0f} GFLOP/s by {side}" for side, rate in ceilings.items())
         yield f"large matrix product in the same rounds: {rates}"

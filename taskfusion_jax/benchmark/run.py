@@ -1,6 +1,7 @@
 """Measures every work of a config, ours and theirs, in one process."""
 
 import dataclasses
+import functools
 from typing import Any
 
 import numpy as np
@@ -65,24 +66,26 @@ def benchmark(config: ConfigDict, options: Options, console: Console) -> Report:
 
     Raises:
       UserError: the config, data, weights or flags are wrong, PyTorch is asked for and absent, or
-        the two sides do not agree.
+        has no such work, or the two sides do not agree.
     """
     notes = [warning] if (warning := machine.busy()) else []
     facts = _facts(config, options)
     workload = build_workload(config, options.batch, options.stage)
     makers = workload.works()
     chosen = _choose(options.only, (*makers, "pipeline"))
-    side = Torch(config.dtype, notes) if options.against else None
+    works = [make() for name, make in makers.items() if name in chosen]
+    side = _side(config.dtype, works, notes) if options.against else None
     pipeline = workload.pipeline() if "pipeline" in chosen else None
     seconds = ()
     if pipeline:
         console.print("pipeline: measuring", highlight=False)
         seconds = pipeline.measure(options.repeats)
         notes += [f"pipeline: {pipeline.note}"] if pipeline.note else []
-    makers = {name: make for name, make in makers.items() if name in chosen}
-    ceiling = _ceiling(workload.dtype, config.seed, side) if makers else None
-    works = [_measure(make(), ceiling, side, options.repeats, console) for make in makers.values()]
-    return Report(works, pipeline, seconds, notes, facts)
+    ceiling = _ceiling(workload.dtype, config.seed, side) if works else None
+    measured = []
+    for together in _by_rounds(works):
+        measured += _measure(together, ceiling, side, options.repeats, console)
+    return Report(measured, pipeline, seconds, notes, facts)
 
 
 def _choose(only: tuple[str, ...] | None, known: tuple[str, ...]) -> tuple[str, ...]:
@@ -90,6 +93,22 @@ def _choose(only: tuple[str, ...] | None, known: tuple[str, ...]) -> tuple[str, 
         if name not in known:
             raise UserError(f"--only: no '{name}'{did_you_mean(name, known)}")
     return only or known
+
+
+def _side(dtype: str, works: list[Work], notes: list[str]) -> Torch:
+    if alone := [work.name for work in works if work.twin is None]:
+        raise UserError(
+            f"--against=torch: there is no {' or '.join(alone)} in PyTorch; leave it out"
+        )
+    return Torch(dtype, notes)
+
+
+def _by_rounds(works: list[Work]) -> list[list[Work]]:
+    """The works, those together that are timed in the same rounds."""
+    together = {}
+    for work in works:
+        together.setdefault(work.beside or work.name, []).append(work)
+    return list(together.values())
 
 
 def _facts(config: ConfigDict, options: Options) -> dict[str, Any]:
@@ -112,34 +131,62 @@ def _ceiling(dtype: Any, seed: int, side: Torch | None) -> tuple[Work, dict[str,
 
 
 def _measure(
-    work: Work,
+    works: list[Work],
     ceiling: tuple[Work, dict[str, Program]],
     side: Torch | None,
     repeats: int,
     console: Console,
-) -> Measured:
-    """Compiles, compares, then times; the product that shows the ceiling runs in every round."""
+) -> list[Measured]:
+    """Compiles, compares, then times works in the same rounds; the product that shows the ceiling
+    runs in every round."""
+    names = ", ".join(work.name for work in works)
     with console.status("") as status:
 
-        def say(words):
-            status.update(f"{work.name}: {words}")
+        def say(words, name=names):
+            status.update(f"{name}: {words}")
             if not console.is_terminal:
-                console.print(f"{work.name}: {words}", highlight=False)
+                console.print(f"{name}: {words}", highlight=False)
 
-        say("compiling")
-        ours = {OURS: work.program()}
-        theirs = side.programs(work, ours[OURS].result, say) if side else {}
-        say(f"timing {repeats} rounds of {', '.join((*ours, *theirs))}")
-        product, sides = ceiling
-        products = {f"{name} product": program for name, program in sides.items()}
+        ours, theirs = {}, {}
+        for work in works:
+            tell = functools.partial(say, name=work.name)
+            tell("compiling")
+            ours[work.name] = work.program()
+            result = ours[work.name].result
+            theirs[work.name] = side.programs(work, result, tell) if side else {}
+        others = dict.fromkeys(name for programs in theirs.values() for name in programs)
+        say(f"timing {repeats} rounds of {', '.join((OURS, *others))}")
+        product, products = ceiling
         taken = interleave(
-            [ours, theirs, *({name: program} for name, program in products.items())],
+            [
+                *({_key(OURS, name): program} for name, program in ours.items()),
+                *({_key(n, name): p for n, p in them.items()} for name, them in theirs.items()),
+                *({_key(name, product.name): program} for name, program in products.items()),
+            ],
             repeats,
-            lambda n: status.update(f"{work.name}: round {n}/{repeats}"),
+            lambda n: status.update(f"{names}: round {n}/{repeats}"),
         )
-    ceilings = {name.split()[0]: product.flops / np.median(taken[name]) for name in products}
-    timings = {name: _timing(p, taken[name]) for name, p in {**ours, **theirs}.items()}
-    return Measured(work, timings.pop(OURS), timings, ceilings)
+    ceilings = {n: product.flops / np.median(taken[_key(n, product.name)]) for n in products}
+    by_us = {name: _timing(p, taken[_key(OURS, name)]) for name, p in ours.items()}
+    by_them = {
+        name: {n: _timing(p, taken[_key(n, name)]) for n, p in them.items()}
+        for name, them in theirs.items()
+    }
+    return [
+        Measured(
+            work,
+            by_us[work.name],
+            by_them[work.name],
+            ceilings,
+            by_us.get(work.beside),
+            work.numbers(),
+        )
+        for work in works
+    ]
+
+
+def _key(contender: str, work: str) -> str:
+    return f"{contender} at {work}"
 
 
 def _timing(program: Program, seconds: tuple[float, ...]) -> Timing:

@@ -35,13 +35,16 @@ class Work:
 
     Attributes:
       name: forward, train_step, ...
-      images: per call.
+      images: per call; 0 where none is looked at.
       flops: multiplications and additions per call by the network's definition. A lowering that
-        saves some, or wastes some, shows as speed: it does not change this number.
+        saves some, or wastes some, shows as speed: it does not change this number. 0 where no
+        network runs.
       program: makes our program.
-      twin: makes its twin, a `twins.program.Twin`; imports PyTorch.
+      twin: makes its twin, a `twins.program.Twin`; imports PyTorch. None where there is none.
       traced_flops: per call, counted in the program as it is traced, of forward passes.
       note: what a reader of the table should know, such as where its batch comes from.
+      beside: name of the work that it shares rounds with, and whose time its own is divided by.
+      numbers: what else there is to know once it was timed, by flat key.
     """
 
     name: str
@@ -51,6 +54,8 @@ class Work:
     twin: Callable[[], Any] | None = None
     traced_flops: float | None = None
     note: str = ""
+    beside: str = ""
+    numbers: Callable[[], dict[str, int]] = dict
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,12 +87,16 @@ class Measured:
       ours: by us.
       theirs: by each variant of the other side, by name.
       ceilings: FLOP/s of a large matrix product in the same rounds, by side: `jax`, `torch`.
+      beside: our timing of `work.beside`, where that was measured.
+      numbers: see `Work`.
     """
 
     work: Work
     ours: Timing
     theirs: dict[str, Timing]
     ceilings: dict[str, float]
+    beside: Timing | None = None
+    numbers: dict[str, int] = dataclasses.field(default_factory=dict)
 
     @property
     def best(self) -> str | None:
@@ -103,3 +112,10 @@ class Measured:
             return ()
         pairs = zip(self.theirs[self.best].seconds, self.ours.seconds, strict=False)
         return tuple(theirs / ours for theirs, ours in pairs)
+
+    @property
+    def times(self) -> tuple[float, ...]:
+        """Our time over that of the work beside, round by round; empty where there is none."""
+        if self.beside is None:
+            return ()
+        return tuple(np.divide(self.ours.seconds, self.beside.seconds).tolist())

@@ -11,7 +11,12 @@ from taskfusion_jax.benchmark.pipeline import Pipeline
 from taskfusion_jax.benchmark.work import Work
 from taskfusion_jax.errors import UserError, did_you_mean
 
-WORKLOADS = {"film": "film:Film", "unet": "classify:UNetWorks", "vit": "classify:ViTWorks"}
+WORKLOADS = {
+    "film": "film:Film",
+    "piggyback": "masks:Masks",
+    "unet": "classify:UNetWorks",
+    "vit": "classify:ViTWorks",
+}
 """Method -> module and class here."""
 
 

@@ -90,7 +90,7 @@ def _gather(compared: Comparison) -> dict:
             "metrics": {key: _spread([other[key] for other in values]) for key in common},
             **{
                 key: {str(s): r[key] for s, r in zip(seeds, results, strict=True)}
-                for key in ("data", "frechet", "hardware")
+                for key in ("data", "data_of", "frechet", "hardware")
             },
             "styles": [n for n, task in options.tasks.items() if task.kind == "style"],
             "parameters": sizes["total"],
@@ -107,10 +107,11 @@ def _check_alike(compared: Comparison, runs: Mapping[str, Mapping]) -> None:
     """Raises UserError where runs were measured on other images or by other features."""
     before: dict[tuple, str] = {}
     for name, run in runs.items():
-        for seed in run["data"]:
+        for seed, images in run["data_of"].items():
             # Each seed damages, or draws, images of its own.
-            for key, what in ((("images", seed), "data"), (("features",), "frechet")):
-                found = run[what][seed]
+            measured = {("images", seed, task): found for task, found in images.items()}
+            measured["features"] = run["frechet"][seed]
+            for key, found in measured.items():
                 if before.setdefault(key, found) != found:
                     raise UserError(
                         f"{compared.folder(name, int(seed)).path} was measured otherwise than the "

@@ -40,6 +40,7 @@ def write_results(experiment, folder: Workdir) -> None:
         "commit": done["commit"],
         "seed": config.seed,
         "data": done["data"],
+        "data_of": done["data_of"],
         "hardware": done["hardware"],
         "steps": done["step"],
         "seconds": done["seconds"],
