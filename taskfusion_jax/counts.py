@@ -1,6 +1,5 @@
 """How many parameters a config has, in all and per task."""
 
-import jax
 from ml_collections import ConfigDict
 
 from taskfusion_jax.engine import names
@@ -23,7 +22,7 @@ def count(config: ConfigDict) -> dict:
       which is needed in training only and not in total.
     """
     experiment = Experiment(config)
-    params = jax.eval_shape(lambda: experiment.init_params(jax.random.key(0)))
+    params = experiment.shapes.params
     net = names.flatten(params["net"])
     method = experiment.method
     bits = [method.mask_bits(net, slot) for slot in range(method.slots)]

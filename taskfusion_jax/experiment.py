@@ -77,8 +77,7 @@ class Experiment:
                     "and cannot combine tasks; set it to 0"
                 )
         self.data(asked, f"{stage.field}.rows")
-        shapes = jax.eval_shape(lambda: self.init_params(jax.random.key(0)))
-        moving = self._trainable(shapes, stage)
+        moving = self._trainable(self.shapes.params, stage)
         slots = {slot for task in asked for slot in task.active or (0,)}
         used = [
             n for n in moving if any(self.method.uses(n.removeprefix("net/"), s) for s in slots)
@@ -103,13 +102,18 @@ class Experiment:
     @functools.cached_property
     def specs(self) -> sharding.Specs:
         """How each parameter is divided among the devices, by name."""
-        shapes = names.flatten(jax.eval_shape(self._fresh).params)
+        shapes = names.flatten(self.shapes.params)
         return sharding.parameter_specs(self.mesh, self.config.sharding, shapes, "config.sharding")
+
+    @functools.cached_property
+    def shapes(self) -> State:
+        """Of the state before the first stage; tracing a network's first parameters takes long."""
+        return jax.eval_shape(self._fresh)
 
     @property
     def has_masks(self) -> bool:
         """Whether some task has a mask on weights."""
-        shapes = names.flatten(jax.eval_shape(self._fresh).params["net"])
+        shapes = names.flatten(self.shapes.params["net"])
         return any(self.method.mask_bits(shapes, slot) for slot in range(self.method.slots))
 
     def data(self, tasks: Sequence[Task], field: str) -> ConfigDict:
@@ -154,11 +158,13 @@ class Experiment:
 
     def init_state(self) -> State:
         """The state before the first stage, made where it lives on the devices."""
-        return jit(self._fresh, out_shardings=self._shardings(self._fresh))()
+        return jit(self._fresh, out_shardings=self._shardings(self.shapes))()
 
-    def _shardings(self, make) -> State:
-        """Of the state that `make()` returns."""
-        return sharding.state_shardings(self.mesh, self.specs, jax.eval_shape(make))
+    def _shardings(self, shapes: State) -> State:
+        return sharding.state_shardings(self.mesh, self.specs, shapes)
+
+    def _entered_shapes(self, stage: Stage) -> State:
+        return jax.eval_shape(functools.partial(self._entered, stage=stage), self.shapes)
 
     def optimiser(self, stage: Stage, trainable: list[str]):
         """The stage's optimiser on the named parameters."""
@@ -176,7 +182,7 @@ class Experiment:
     def enter(self, state: State, stage: Stage) -> State:
         """The state at the beginning of a stage."""
         begin = functools.partial(self._entered, stage=stage)
-        return jit(begin, out_shardings=self._shardings(lambda: begin(self._fresh())))(state)
+        return jit(begin, out_shardings=self._shardings(self._entered_shapes(stage)))(state)
 
     def taken_back(self, state: State, before: State, stage: Stage) -> State:
         """The state with what moves in the stage as it was before."""
@@ -192,13 +198,11 @@ class Experiment:
     def abstract_state(self, stage: Stage) -> State:
         """Shapes and shardings of a state within the stage, for restoring one."""
 
-        def make():
-            return self._entered(self._fresh(), stage)
-
+        shapes = self._entered_shapes(stage)
         return jax.tree.map(
             lambda x, where: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=where),
-            jax.eval_shape(make),
-            self._shardings(make),
+            shapes,
+            self._shardings(shapes),
         )
 
     def train_step(self, stage: Stage, params: dict):
