@@ -4,15 +4,16 @@
 
 `joint` trains all six tasks together; `row` trains five, then the sixth with everything frozen but
 the generators' matrices, of which only its own row gets a gradient, so that the old tasks stay as
-they are, bit for bit; `row_out` also trains what the task changes of the output layer; `finetune`
-lets the whole network move instead, which forgets the old tasks.
+they are, bit for bit; `row_out` also trains what the task changes of the output layer; `mask`
+trains a mask on the convolutions and no row, `mask_row` both; `finetune` lets the whole network
+move instead, which forgets the old tasks.
 """
 
 import math
 
 from configs import common, compared, takeda
 
-RUNS = ("joint", "row", "row_out", "finetune")
+RUNS = ("joint", "row", "row_out", "mask", "mask_row", "finetune")
 ROW = r"net/.*(generator|gate)/kernel|critic/.*"
 
 
@@ -43,11 +44,20 @@ def get_config(arg: str = ""):
         after = {"rows": new, "lr": base.stages.single.lr, "trainable": trainable}
         return {"method": method, "stages": {"single": before, "combined": after}}
 
-    out = "".join(f"net/task_{base.tasks[name].slot}/.*|" for name in sorted(later))
+    own = "|".join(f"net/task_{base.tasks[name].slot}/.*" for name in sorted(later))
+    first = "net/base/.*|critic/.*"
+    # Masks at four times Piggyback's rate, which was the better of two in takeda_rates.py.
+    rate = (".*/mask/.*", 4e-4 / base.stages.single.lr)
+    masks = {
+        "piggyback": {"base": tuple(k for k in common.SINGLE if k not in later), "own": ""},
+        "optimiser": {"lr_rules": (rate, *base.optimiser.lr_rules)},
+    }
     runs = {
         "joint": {},
         "row": later_alone("film", ROW),
-        "row_out": later_alone("film_out", out + ROW, "net/base/.*|critic/.*"),
+        "row_out": later_alone("film_out", f"{own}|{ROW}", first),
+        "mask": masks | later_alone("film_piggyback", own, first),
+        "mask_row": masks | later_alone("film_piggyback", f"{own}|{ROW}", first),
         "finetune": later_alone("film", ".*"),
     }
     return compared.comparison(base, runs, {"A task that comes later": RUNS}, options)

@@ -36,6 +36,7 @@ from taskfusion_jax.data.shapes import SHAPES
 TASKS = ("segmentation_1", "segmentation_2", "colourisation", "style_1", "style_2")
 METHODS = ("scratch", "finetune", "decoder", "piggyback", "resblock", "resblock_piggyback")
 AUTOENCODER = "reconstruction"
+CHAINS = ("colourisation+style_1", "colourisation+style_2")
 
 # Table 2: percent, except MSE (0 to 255) and SSIM; losses are in a unit of the paper's own.
 _PUBLISHED = {
@@ -61,10 +62,6 @@ def get_config(arg: str = ""):
     order = in_order(orders[0]) if orders else TASKS
     config = base(options)
     runs = {name: run(config, name, order) for name in METHODS}
-    if "tiny" in options:
-        for changes in runs.values():
-            for stage in changes["stages"].values():
-                stage.update({"steps": 1})
     published = {name: {} for name in METHODS[:5]}
     for key, values in _PUBLISHED.items():
         for name, value in zip(METHODS[:5], values, strict=True):
@@ -72,9 +69,13 @@ def get_config(arg: str = ""):
                 published[name][key] = value
     tables = {"Methods": METHODS}
     paper = {"Paper 003, table 2": published}
-    made = compared.comparison(config, runs, tables, options, paper)
+    return with_measures(compared.comparison(config, runs, tables, options, paper))
+
+
+def with_measures(made):
+    """The config of a comparison, told which measures its tables show."""
     if "base" in made:
-        made.shown = ("miou", "mse", "ssim", "total_loss")
+        made.shown = ("miou", "psnr", "mse", "ssim", "total_loss")
     return made
 
 
@@ -173,9 +174,7 @@ def _scratch(config, order, slots):
 
 def _finetune(config, order, slots):
     """The second style goes on from what was before the first one, as in the paper."""
-    starts = {}
-    if order[-2:] == ("style_1", "style_2") and len(order) > 2:
-        starts["style_2"] = order[-3]
+    starts = {"style_2": order[-3]} if order[-2:] == TASKS[-2:] and len(order) > 2 else {}
     return {
         "method": "shared_trunk",
         "trainable": lambda name: f"net/shared/.*|net/task_{slots[name]}/.*",
@@ -213,13 +212,17 @@ def _images_only(config) -> dict:
     """Tasks for a network that makes images: classes in colours, colourisation as RGB."""
     painted = {"kind": "painted_classes", "loss": {"cross_entropy": 0.0, "l2": 10.0}}
     painted["loss"]["adversarial"] = 0.05
-    same = {"kind": "reconstruction", "slot": 0, "loss": {"l2": 30.0}}
     return {
-        "segmentation_1": painted,
-        "segmentation_2": painted,
+        "segmentation_1": dict(painted),
+        "segmentation_2": dict(painted),
         "colourisation": {"rgb": True},
-        AUTOENCODER: same,
+        AUTOENCODER: {"kind": "reconstruction", "slot": 0, "loss": {"l2": 30.0}},
     }
+
+
+def _in_turn() -> dict:
+    """Never trained: blocks of two tasks one after another."""
+    return {"by": "sequential", "loss": {"l2": 1.0}}
 
 
 def _resblock(config, order, slots):
@@ -230,6 +233,7 @@ def _resblock(config, order, slots):
         "method": "resblock",
         "backbone": "resnet",
         "tasks": _images_only(config),
+        "combined": {name: _in_turn() for name in CHAINS if set(name.split("+")) <= set(order)},
         "schedule": (AUTOENCODER, *order),
         "trainable": trainable,
     }

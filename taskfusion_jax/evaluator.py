@@ -24,6 +24,8 @@ from taskfusion_jax.tasks.combined import Combined
 from taskfusion_jax.tasks.objective import to_float
 from taskfusion_jax.workdir import Workdir
 
+IN_TURN = " in turn"
+"""Combined tasks done in a pass each; names of measures end with it, or with a part's name."""
 Metrics = dict[str, float]
 Pictures = dict[str, np.ndarray]
 
@@ -169,10 +171,12 @@ class Evaluator:
                 target = self.measures.show(task, wanted, given)
             image = self.measures.show(task, output, given)
             measured = self.measures.of_classes(task, output, batch["mask"])
-            for suffix, made in (("", image), ("_identity", given)):
+            images = {"": image, "_identity": given, **self._parts(params, task, given)}
+            for suffix, made in images.items():
                 found = self.measures.of_image(task, made, target, batch, stylise)
                 measured |= {key + suffix: value for key, value in found.items()}
-                self._take_in(moments, f"frechet{suffix}", made[:real])
+            for suffix in ("", "_identity"):
+                self._take_in(moments, f"frechet{suffix}", images[suffix][:real])
             for key, value in measured.items():
                 values[key].append(np.asarray(value)[:real])
             if self.features:
@@ -184,13 +188,26 @@ class Evaluator:
                 wanted = task.target(batch["clean"], batch["mask"], painted)
                 self._take_in(moments, "reference", self.measures.show(task, wanted, given)[:real])
             seen += real
-            for key, some in (("input", given), ("target", target), ("output", image)):
+            parts = {key.strip(): x for key, x in images.items() if key.startswith(" ")}
+            every = {"input": given, "target": target, **parts, "output": image}
+            for key, some in every.items():
                 if some is not None:
-                    every = np.asarray(self._whole(some))
-                    shown[key].append(every[: min(real, self.options.pictures)])
+                    gathered = np.asarray(self._whole(some))
+                    shown[key].append(gathered[: min(real, self.options.pictures)])
         metrics = reduce(values) | self._frechet(moments, seen)
         keep = self.options.pictures
         return metrics, {k: to_uint8(np.concatenate(v)[:keep]) for k, v in shown.items()}
+
+    def _parts(self, params: dict, task: Task, given: jax.Array) -> dict[str, jax.Array]:
+        """Where tasks are combined by running their own parts: what each part makes alone, and all
+        of them in passes of their own, one after another."""
+        if self.method.blends or not isinstance(task, Combined):
+            return {}
+        alone = {f" {p.name}": self._image(params, p, given, p.vector) for p in task.parts}
+        passed = given
+        for part in task.parts:
+            passed = self._image(params, part, passed, part.vector)
+        return {**alone, IN_TURN: passed}
 
     def _take_in(self, moments: dict[str, Moments], key: str, images: jax.Array) -> None:
         if not self.features:

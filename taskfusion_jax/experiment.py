@@ -13,7 +13,7 @@ from taskfusion_jax.data.paintings import load_painting
 from taskfusion_jax.data.sources import build_source
 from taskfusion_jax.engine import mesh as meshes
 from taskfusion_jax.engine import names, sharding
-from taskfusion_jax.engine.compile import jit
+from taskfusion_jax.engine.compile import jit, jit_once
 from taskfusion_jax.engine.gradients import make_gradients
 from taskfusion_jax.engine.optimiser import make_optimiser, make_schedule
 from taskfusion_jax.engine.state import TEACHERS, State, make_train_step, start_stage
@@ -158,7 +158,7 @@ class Experiment:
 
     def init_state(self) -> State:
         """The state before the first stage, made where it lives on the devices."""
-        return jit(self._fresh, out_shardings=self._shardings(self.shapes))()
+        return jit_once(self._fresh, out_shardings=self._shardings(self.shapes))()
 
     def _shardings(self, shapes: State) -> State:
         return sharding.state_shardings(self.mesh, self.specs, shapes)
@@ -182,7 +182,7 @@ class Experiment:
     def enter(self, state: State, stage: Stage) -> State:
         """The state at the beginning of a stage."""
         begin = functools.partial(self._entered, stage=stage)
-        return jit(begin, out_shardings=self._shardings(self._entered_shapes(stage)))(state)
+        return jit_once(begin, out_shardings=self._shardings(self._entered_shapes(stage)))(state)
 
     def taken_back(self, state: State, before: State, stage: Stage) -> State:
         """The state with what moves in the stage as it was before."""

@@ -1,6 +1,7 @@
 """A frozen autoencoder, and residual blocks in its middle for each task (paper 003)."""
 
 import jax
+import numpy as np
 
 from taskfusion_jax.methods.backbone import only, without
 from taskfusion_jax.methods.base import Routed
@@ -20,11 +21,10 @@ class ResBlock(Routed):
 
     def init(self, rng):
         """Fresh parameters."""
-        keys = jax.random.split(rng, self.slots)
+        keys, slots = jax.random.split(rng, self.slots), [s for s in sorted(self.channels) if s]
+        every = jax.vmap(lambda key: only(self.init_net(key), BLOCKS))(keys[np.array(slots)])
         tasks = {
-            f"task_{slot}": only(self.init_net(keys[slot]), BLOCKS)
-            for slot in sorted(self.channels)
-            if slot
+            f"task_{slot}": jax.tree.map(lambda x, i=i: x[i], every) for i, slot in enumerate(slots)
         }
         return {"base": without(self.init_net(keys[0]), BLOCKS), **tasks}
 

@@ -3,7 +3,9 @@
 from typing import ClassVar
 
 import jax
+import numpy as np
 
+from taskfusion_jax.methods.backbone import only, without
 from taskfusion_jax.methods.base import Routed
 from taskfusion_jax.models.conditioning import AffineNorm
 
@@ -15,8 +17,15 @@ class Single(Routed):
 
     def init(self, rng):
         """Fresh parameters, others for each task."""
-        keys = jax.random.split(rng, self.slots)
-        return {f"task_{slot}": self.init_net(keys[slot], slot) for slot in sorted(self.channels)}
+        keys, slots = jax.random.split(rng, self.slots), sorted(self.channels)
+        head = self.backbone.head
+        # Compiled once for all: random numbers make long programs.
+        every = jax.vmap(lambda key: without(self.init_net(key), head))(keys[np.array(slots)])
+        nets = {}
+        for i, slot in enumerate(slots):
+            own = only(self.init_net(keys[slot], slot), head) if head else {}
+            nets[f"task_{slot}"] = {**jax.tree.map(lambda x, i=i: x[i], every), **own}
+        return nets
 
     def network(self, params, slot):
         """See `Routed.network`."""

@@ -2,7 +2,6 @@
 
 import json
 import math
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,17 +15,11 @@ from taskfusion_jax.comparison import Comparison, in_order
 from taskfusion_jax.engine.files import read_json, write_json, write_text
 from taskfusion_jax.engine.provenance import provenance
 from taskfusion_jax.errors import UserError
-from taskfusion_jax.report import figures, table
-from taskfusion_jax.report.continual import (
-    END,
-    NEXT,
-    as_learnt,
-    learnt_in,
-    main_metric,
-    quality_figure,
-)
+from taskfusion_jax.report import table
+from taskfusion_jax.report.comparison_figures import draw_comparison
+from taskfusion_jax.report.continual import as_learnt
 from taskfusion_jax.report.html import write_comparison_report
-from taskfusion_jax.report.masks import compression_grid, similarity_grid, zeros_figure
+from taskfusion_jax.report.masks import compression_grid, similarity_grid
 from taskfusion_jax.report.table import Cell, Grid
 
 SHOWN = ("psnr", "ssim", "lpips", "iou", "frechet", "style_loss")
@@ -52,7 +45,7 @@ def write_comparison(compared: Comparison) -> None:
     shown, legend = grids(done), _legend(done)
     texts = [*map(table.markdown_table, shown), legend]
     write_text(workdir / "table.md", "\n\n".join(texts) + "\n")
-    _draw(compared, runs)
+    draw_comparison(compared, runs)
     done["base"] = json.loads(config.base.to_json())
     write_comparison_report(workdir, done, shown, legend)
 
@@ -157,8 +150,9 @@ def _grid(title: str, runs: Mapping[str, Mapping], shown: Sequence[str]) -> Grid
     tasks = dict.fromkeys(key.split("/")[0] for key in keys if "/" in key)
     rows = []
     for task in tasks:
-        names = [n for n in shown if f"{task}/{n}" in keys and not _self_made(task, n, runs)]
-        names += [n + w for w in (NEXT, END) for n in names if f"{task}/{n}{w}" in keys]
+        having = [key.partition("/")[2] for key in keys if key.startswith(f"{task}/")]
+        names = [n for m in shown for n in having if n == m or n.startswith(f"{m} ")]
+        names = [name for name in names if not _self_made(task, name, runs)]
         for i, name in enumerate(names):
             label = "" if i else task.replace("+", " + ")
             cells = [_nothing(runs, f"{task}/{name}"), *_cells(runs, f"{task}/{name}")]
@@ -188,7 +182,8 @@ def _added(run: Mapping) -> int:
 
 def _self_made(task: str, name: str, runs: Mapping[str, Mapping]) -> bool:
     styles = {style for run in runs.values() for style in run["styles"]}
-    return bool(styles & set(task.split("+"))) and name in TO_TARGET
+    several = sum(f"{task}/{name}" in run["metrics"] for run in runs.values()) > 1
+    return several and bool(styles & set(task.split("+"))) and name in TO_TARGET
 
 
 def _cells(runs: Mapping[str, Mapping], key: str) -> list[Cell]:
@@ -248,88 +243,3 @@ def _legend(done: Mapping) -> str:
         + (f"Fréchet distance between features: {features}. " if features else "")
         + f"Commit {done['commit']}: {done['command']}"
     )
-
-
-def _draw(compared: Comparison, runs: Mapping[str, Mapping]) -> None:
-    """All runs of a table on the same images, and the first one's own figures.
-
-    Args:
-      compared: the comparison.
-      runs: those that are done, as in `table.json`.
-    """
-    seeds = {name: run["seeds"] for name, run in runs.items()}
-    folder = compared.path / "figures"
-    seen_by = {seed: sum(seed in s for s in seeds.values()) for s in seeds.values() for seed in s}
-    most = max(seen_by, key=seen_by.get)  # other seeds have other images
-    having = [name for name, s in seeds.items() if most in s]
-    shown = {name: _pictures(compared, name, most) for name in having}
-    ends = {name: _pictures(compared, name, most, end=True) for name in having}
-    for title, columns in compared.config.tables.items():
-        chosen = [name for name in columns if name in shown]
-        if any(compared.members[name, most].evaluate.only_learnt for name in chosen):
-            _draw_end(folder, title, {name: ends[name] for name in chosen})
-        tasks = dict.fromkeys(task for name in chosen for task in shown[name])
-        for kind, some in (
-            ("tasks", [t for t in tasks if "+" not in t]),
-            ("combined", [t for t in tasks if "+" in t]),
-        ):
-            rows = [(task, _row(task, chosen, shown)) for task in some]
-            if rows:
-                file = f"runs_{kind}_{title.lower().replace(' ', '_')}.png"
-                figures.task_grid(folder / file, rows, title)
-
-    for path in folder.glob("*_of_*.png"):  # of a run that was the first one then
-        path.unlink()
-    for name, run in runs.items():
-        if run["masks"]:
-            zeros_figure(folder / f"zeros_of_{name}.png", run["masks"])
-    if points := _quality(runs):
-        quality_figure(folder / "quality.png", points)
-    first = next(iter(shown))
-    for path in compared.folder(first, most).figures.glob("*.png"):
-        if not path.stem.startswith("curves"):
-            shutil.copyfile(path, folder / f"{path.stem}_of_{first}.png")
-
-
-def _quality(runs: Mapping[str, Mapping]) -> dict[str, dict[str, tuple]]:
-    """task -> run -> (MiB that it adds, main metric as learnt, its name), where several do."""
-    points: dict[str, dict] = {}
-    for name, run in runs.items():
-        for task, size in run["bytes_per_task"].items():
-            metric = main_metric(task, run["metrics"])
-            if metric and size:
-                value = run["metrics"][f"{task}/{metric}"]["mean"]
-                points.setdefault(task, {})[name] = size / 2**20, value, metric
-    return {task: values for task, values in points.items() if len(values) > 1}
-
-
-def _row(task: str, names: list[str], shown: Mapping) -> dict[str, list]:
-    """Input, target and every run's output of the first two images."""
-    having = [name for name in names if task in shown[name]]
-    first = shown[having[0]][task]
-    given = {k: first[k][:2] for k in ("input", "target") if k in first}
-    return given | {name: shown[name][task]["output"][:2] for name in having}
-
-
-def _pictures(
-    compared: Comparison, name: str, seed: int, end: bool = False
-) -> dict[str, dict[str, np.ndarray]]:
-    """task -> kind -> images, after the stage that taught the task, or after the run's last."""
-    shown: dict[str, dict] = {}
-    options, folder = compared.members[name, seed], compared.folder(name, seed)
-    for stage in options.schedule:
-        own = {task for task, taught in learnt_in(options).items() if taught == stage}
-        last = stage == options.schedule[-1]
-        if not last and (end or not options.evaluate.only_learnt):
-            continue
-        for key, images in folder.evaluation(stage)[1].items():
-            task, _, kind = key.rpartition("/")
-            if task in own or (last and (end or task not in shown)):
-                shown.setdefault(task, {})[kind] = images
-    return shown
-
-
-def _draw_end(folder: Path, title: str, shown: Mapping[str, Mapping]) -> None:
-    tasks = dict.fromkeys(task for pictures in shown.values() for task in pictures)
-    rows = [(task, _row(task, list(shown), shown)) for task in tasks if "+" not in task]
-    figures.task_grid(folder / f"end_{title.lower().replace(' ', '_')}.png", rows, title)

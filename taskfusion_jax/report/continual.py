@@ -10,6 +10,7 @@ from ml_collections import ConfigDict
 
 from taskfusion_jax.report import table
 from taskfusion_jax.report.figures import COLOURS, LOOK
+from taskfusion_jax.report.masks import compression_grid, similarity_grid
 from taskfusion_jax.report.sheet import MUTED, RULE
 from taskfusion_jax.report.table import Cell, Grid
 
@@ -72,6 +73,13 @@ def matrix_grid(results: Mapping) -> Grid | None:
             rows.append(((task, shown.heading), [Cell(shown.format(value)) for value in found]))
     titles = tuple(f"after {stage}" for stage in matrix)
     return Grid("Each task after each stage", ("task", "metric"), titles, rows) if rows else None
+
+
+def more_grids(results: Mapping) -> list[Grid]:
+    """What a run shows beside its metrics: how tasks fared after each stage, and its masks."""
+    matrix, masks = matrix_grid(results), results.get("masks")
+    studied = [similarity_grid(masks), compression_grid(masks)] if masks else []
+    return [*([matrix] if matrix else []), *studied]
 
 
 def quality_figure(path: str | Path, points: Mapping[str, Mapping[str, tuple]]) -> None:

@@ -13,6 +13,8 @@ from PIL import Image
 from taskfusion_jax.engine.files import read_json, write_text
 from taskfusion_jax.errors import UserError
 from taskfusion_jax.report import table
+from taskfusion_jax.report.continual import more_grids
+from taskfusion_jax.report.masks import LEGEND
 from taskfusion_jax.report.page import PAGE
 
 # How each figure is recognised by the beginning of its file's name, its title, and what to see.
@@ -99,8 +101,8 @@ def write_report(workdir: str | Path) -> Path:
         duration=duration(results.get("seconds")),
         single=_tasks(results, combined=False),
         combined=_tasks(results, combined=True),
-        grids=table.grids(results),
-        legend=table.legend(results, "Bold"),
+        grids=[*table.grids(results), *more_grids(results)],
+        legend=" ".join([table.legend(results, "Bold"), *([LEGEND] if "masks" in results else [])]),
         config=json.dumps(config, indent=2, ensure_ascii=False) if config else "",
         absent=_absent(workdir, results, figures),
     )

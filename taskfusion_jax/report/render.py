@@ -7,9 +7,10 @@ from taskfusion_jax.engine.files import read_json, write_json
 from taskfusion_jax.engine.writers import read_metrics
 from taskfusion_jax.mask_study import study
 from taskfusion_jax.report import figures
+from taskfusion_jax.report.continual import more_grids
 from taskfusion_jax.report.html import write_report
 from taskfusion_jax.report.masks import zeros_figure
-from taskfusion_jax.report.table import results_table
+from taskfusion_jax.report.table import results_table, rich_table
 from taskfusion_jax.workdir import Workdir
 
 
@@ -72,8 +73,11 @@ def _draw(experiment, folder: Workdir, shown: dict, sweeps: dict) -> None:
         rows.append((name, images))
     figures.task_grid(folder.figures / "tasks.png", rows)
     if combined:
-        columns = ("input", "target", "M1", "M2", "M3", "M4")
-        rows = [(n, {c: shown[n][c] for c in columns if c in shown[n]}) for n in combined]
+        ways = ("M1", "M2", "M3", "M4")
+        rows = []
+        for name in combined:
+            columns = ("input", "target", *name.split("+"), "in turn", *ways)
+            rows.append((name, {c: shown[name][c] for c in columns if c in shown[name]}))
         figures.combined_grid(folder.figures / "combined.png", rows)
     if sweeps:
         rows = [(n, s["strengths"], shown[n]["sweep"], s["distances"]) for n, s in sweeps.items()]
@@ -98,4 +102,6 @@ def show_results(folder: Workdir, console: Console) -> None:
     """Prints the final table and where the report lies."""
     results = read_json(folder.results)
     console.print(results_table(results))
+    for grid in more_grids(results):
+        console.print(rich_table(grid))
     console.print(f"Report: {folder.path / 'report.html'}", soft_wrap=True)
