@@ -42,8 +42,9 @@ def _masked(base, tasks: tuple[str, ...]) -> dict:
     for name in more:
         changes["tasks"][name]["loss"] = {"l2": 30.0}
     changes["piggyback"]["base"] = tasks
-    rows = changes["stages"][tasks[0]]["rows"]
-    count = sum(rows.values())
-    rows.clear()
-    rows |= {name: count // len(tasks) + (i < count % len(tasks)) for i, name in enumerate(tasks)}
+    first = changes["stages"][tasks[0]]
+    count = sum(first["rows"].values())
+    first["rows"] = {
+        name: count // len(tasks) + (i < count % len(tasks)) for i, name in enumerate(tasks)
+    }
     return changes

@@ -90,3 +90,13 @@ def turns(stage: Stage, tasks: dict[str, Task]) -> list[Task]:
     """The task of each row of a group, in the order of the tasks."""
     rows = stage.options.rows
     return [task for name, task in tasks.items() for _ in range(rows.get(name, 0))]
+
+
+def learnt_in(config: ConfigDict) -> dict[str, str]:
+    """Task -> the last stage of a run's schedule that trains it."""
+    return {
+        name: stage
+        for stage in config.schedule
+        for name, count in config.stages[stage].rows.items()
+        if count
+    }

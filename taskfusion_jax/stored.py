@@ -14,6 +14,7 @@ from taskfusion_jax.engine.compile import jit
 from taskfusion_jax.errors import UserError, did_you_mean
 from taskfusion_jax.experiment import Experiment
 from taskfusion_jax.methods.base import Routed
+from taskfusion_jax.stages import learnt_in
 from taskfusion_jax.task_files import (
     checksum,
     list_tasks,
@@ -27,7 +28,8 @@ from taskfusion_jax.workdir import Workdir
 
 
 def store(experiment: Experiment, params: dict, folder: Path) -> None:
-    """Writes what all tasks share and, for each task, what it alone has; see `task_files`.
+    """Writes what all tasks share and, for each that was learnt, what it alone has; see
+    `task_files`.
 
     Methods whose tasks share all of one network have nothing to write.
 
@@ -44,7 +46,8 @@ def store(experiment: Experiment, params: dict, folder: Path) -> None:
         return
     shared = {name: x for name, x in flat.items() if not name.startswith("task_")}
     base, options = write_shared(folder, shared), experiment.config.piggyback
-    for task in _single(experiment):
+    learnt = learnt_in(experiment.config)
+    for task in (task for task in _single(experiment) if task.name in learnt):
         own = f"task_{_slot(task)}/"
         mine = {name.removeprefix(own): x for name, x in flat.items() if name.startswith(own)}
         write_task(folder, task.name, mine, base, options.threshold, options.ternary, _slot(task))

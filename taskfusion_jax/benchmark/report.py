@@ -141,6 +141,7 @@ def _rows(measured: Measured) -> Iterator[tuple[str, ...]]:
     yield (f"[bold]{work.name}[/]{images}", *[""] * (len(_HEADINGS) - 1))
     for name, timing in {OURS: measured.ours, **measured.theirs}.items():
         numbers = _timing(measured, name, timing)
+        share = numbers["share_of_matmul"]
         yield (
             f"  {name} *" if name == measured.best else f"  {name}",
             f"{numbers['ms']:.1f}",
@@ -148,7 +149,7 @@ def _rows(measured: Measured) -> Iterator[tuple[str, ...]]:
             _cell("{:.1f}-{:.1f}", numbers["images_per_s_min"], numbers["images_per_s_max"]),
             _ratio(measured, name),
             _cell("{:.0f}", numbers["gflops_per_s"]),
-            _cell("{:.0%}", numbers["share_of_matmul"]).replace("%", " %"),
+            _cell("{:.0f} %", share and 100 * share),
             f"{timing.compile_s:.1f}",
             _cell("{:.0f}", timing.peak_bytes and timing.peak_bytes / 2**20),
         )

@@ -10,6 +10,8 @@ from taskfusion_jax.models.winograd import same_winograd
 
 WIDTHS = (64, 128, 256, 512, 512)
 """Channels of each level, from the image's own size to a sixteenth of it."""
+_MANY = 64
+"""Channels from which Winograd's way pays; below, it takes longer to compile and to run."""
 
 
 class UNet(nn.Module):
@@ -101,7 +103,7 @@ class TwoConvs(nn.Module):
         """x: [B, H, W, C] -> [B, H, W, features]."""
         for i in range(2):
             he = nn.initializers.he_normal()
-            lowering = same_winograd if x.shape[-1] > 3 else None  # colours are too few for it
+            lowering = same_winograd if min(x.shape[-1], self.features) >= _MANY else None
             conv = nn.Conv(
                 self.features,
                 (3, 3),

@@ -8,8 +8,9 @@ import numpy as np
 
 from taskfusion_jax.comparison import Comparison
 from taskfusion_jax.report import figures
-from taskfusion_jax.report.continual import learnt_in, main_metric, quality_figure
+from taskfusion_jax.report.continual import main_metric, quality_figure
 from taskfusion_jax.report.masks import zeros_figure
+from taskfusion_jax.stages import learnt_in
 
 
 def draw_comparison(compared: Comparison, runs: Mapping[str, Mapping]) -> None:

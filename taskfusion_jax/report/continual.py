@@ -13,20 +13,11 @@ from taskfusion_jax.report.figures import COLOURS, LOOK
 from taskfusion_jax.report.masks import compression_grid, similarity_grid
 from taskfusion_jax.report.sheet import MUTED, RULE
 from taskfusion_jax.report.table import Cell, Grid
+from taskfusion_jax.stages import learnt_in
 
 MAIN = ("miou", "iou", "total_loss", "psnr", "mse")
 """The measure that speaks for a task: the first of these that it has."""
 NEXT, END = " after the next task", " at the end"
-
-
-def learnt_in(config: ConfigDict) -> dict[str, str]:
-    """Task -> the last stage of a run's schedule that trains it."""
-    return {
-        name: stage
-        for stage in config.schedule
-        for name, count in config.stages[stage].rows.items()
-        if count
-    }
 
 
 def main_metric(task: str, metrics: Iterable[str]) -> str | None:

@@ -186,5 +186,5 @@ def test_a_mistake_ends_in_one_line(config, message):
 def test_the_number_of_classes_must_be_told():
     config = _config(cross_entropy=1.0)
     del config.tasks.classes.classes
-    with pytest.raises(UserError, match="config.tasks.classes: .*'classes'"):
+    with pytest.raises(UserError, match=r"config.tasks.classes: .*'classes'"):
         build_tasks(config)
