@@ -166,9 +166,10 @@ def stage(
       combine: M1, M2, M3 or M4 (docs/architecture.md).
       lr: learning rate after warm-up.
       **options: schedule (constant, cosine, step), warmup (steps), trainable (regex), start (an
-        earlier stage, at whose end the parameters that move were as they are to be now).
+        earlier stage, at whose end the parameters that move were as they are to be now), copy
+        (prefixes of names, from and to: parameters that begin as copies of others).
     """
-    defaults = {"schedule": "constant", "warmup": 0, "trainable": ".*", "start": ""}
+    defaults = {"schedule": "constant", "warmup": 0, "trainable": ".*", "start": "", "copy": ()}
     return ConfigDict(
         {"steps": steps, "rows": rows, "combine": combine, "lr": lr, **defaults, **options}
     )

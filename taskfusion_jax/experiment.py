@@ -176,6 +176,8 @@ class Experiment:
         return names.split(params, stage.options.trainable, f"{stage.field}.trainable")[0]
 
     def _entered(self, state: State, stage: Stage) -> State:
+        for source, target in stage.options.copy:
+            state = _copied(state, f"{source}/", f"{target}/", f"{stage.field}.copy")
         moving = self._trainable(state.params, stage)
         return start_stage(state, self.optimiser(stage, list(moving)), moving)
 
@@ -264,3 +266,19 @@ def _check_side(config: ConfigDict, multiple: int) -> None:
             f"config.data.size={size} must be a multiple of {multiple}, such as "
             f"{max(size - size % multiple, multiple)}"
         )
+
+
+def _copied(state: State, source: str, target: str, field: str) -> State:
+    """The state with what lies below one prefix copied to below another; averages too."""
+    params = names.flatten(state.params)
+    pairs = {name: target + name.removeprefix(source) for name in params if name.startswith(source)}
+    wrong = [new for new in pairs.values() if new not in params]
+    if not pairs or wrong:
+        raise UserError(f"{field}: no parameter {(wrong or [source])[0]}")
+
+    def copy(flat):
+        new = {pairs[name]: jnp.copy(x) for name, x in flat.items() if name in pairs}
+        return names.unflatten({**flat, **new})
+
+    ema = copy(names.flatten({"net": state.ema}))["net"] if state.ema else state.ema
+    return state.replace(params=copy(params), ema=ema)
