@@ -96,6 +96,8 @@ def base(options: set[str]):
     config.backbone = "unet"
     config.combined = {}
     styles = {name: config.tasks[name].to_dict() for name in ("style_1", "style_2")}
+    for style in styles.values():  # without gates to hand the image over, content needs more weight
+        style["loss"] = {"content": 2e-2, "style": 1e-2}
     classes = {"kind": "class_scores", "loss": {"cross_entropy": 1.0}}
     tasks = {
         "segmentation_1": {**classes, "classes": 81},
@@ -147,10 +149,11 @@ def small(config):
     config.data_of.segmentation_2.scenes.max_objects = 6
     for name in ("segmentation_1", "segmentation_2"):
         config.tasks[name].classes = classes
+    config.optimiser.lr_rules = ((".*/mask/.*", 2.0),)  # there is little time to cross a threshold
     for name in TASKS:
         painting = name.startswith("style")  # VGG16 takes most of their time
-        rows, steps = (4, 160) if painting else (8, 240)
-        config.stages[name].update({"steps": steps, "rows": {name: rows}, "lr": 1e-3})
+        rows = {name: 4 if painting else 8}
+        config.stages[name].update({"steps": 240, "rows": rows, "lr": 2e-3})
         config.stages[name].update({"schedule": "cosine", "warmup": 10})
     config.evaluate.update({"images": 64, "batch": 16})
     config.checkpoint.every, config.log_every = 200, 20
@@ -200,14 +203,8 @@ def _piggyback(config, order, slots):
     return {
         "method": "piggyback",
         "piggyback": {"base": order[:1]},
-        "optimiser": {"lr_rules": _mask_rate(config)},
         "trainable": trainable,
     }
-
-
-def _mask_rate(config):
-    """That of the stage, which in full is 1e-4, as Piggyback has it."""
-    return ((".*/mask/.*", 1.0),)
 
 
 def _images_only(config) -> dict:
@@ -254,7 +251,6 @@ def _resblock_piggyback(config, order, slots):
         "backbone": "resnet",
         "tasks": _images_only(config),
         "piggyback": {"base": (first,), "masked": "blocks/.*/kernel"},
-        "optimiser": {"lr_rules": _mask_rate(config)},
         "schedule": (AUTOENCODER, *order[order.index(first) :]),
         "trainable": trainable,
     }
