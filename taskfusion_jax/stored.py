@@ -60,6 +60,8 @@ class StoredTasks:
 
     Attributes:
       tasks: name -> file.
+      opened: name -> what that task alone has, masks as bits.
+      params: the network's parameters as they are now, None before the first `switch`.
     """
 
     def __init__(self, workdir: Path):
@@ -80,7 +82,7 @@ class StoredTasks:
         shared = read_shared(folder)
         self._checksum = checksum(shared)
         self._shared = jax.device_put(names.unflatten(shared))
-        self._opened: dict[str, Any] = {}
+        self.opened: dict[str, Any] = {}
         self._run = jit(self.method.run)
         self._put = jit(self._picked, static_argnums=0)
         self._put_over = jit(
@@ -89,7 +91,12 @@ class StoredTasks:
             donate_argnums=3,
             keep_unused=True,
         )
-        self._picked_now: dict | None = None
+        self.params: dict | None = None
+
+    @property
+    def programs(self) -> int:
+        """How many programs that run images were compiled so far: one per shape of images."""
+        return self._run._cache_size()
 
     def _picked(self, slot: int, shared: dict, own: dict) -> dict:
         vector = np.zeros(self.method.slots, np.float32)
@@ -102,30 +109,30 @@ class StoredTasks:
         Raises:
           UserError: no such task, or its file is damaged or belongs to other shared parameters.
         """
-        if name in self._opened:
+        if name in self.opened:
             return
         if name not in self.tasks:
             raise UserError(f"no task '{name}' is stored{did_you_mean(name, self.tasks)}")
         own = names.unflatten(read_task(self.tasks[name], self._checksum, packed=True))
-        self._opened[name] = jax.device_put(own)
+        self.opened[name] = jax.device_put(own)
 
     def switch(self, name: str) -> None:
         """Makes the network do a task from now on; opens it where that was not done."""
         self.open(name)
-        own = self._opened[name]
+        own = self.opened[name]
         # One slot stands for all whose parameters have the same form, and so one program.
         slot = max(self.method.channels) if own else _slot(self.experiment.tasks[name])
-        if self._picked_now is None:
-            self._picked_now = self._put(slot, self._shared, own)
+        if self.params is None:
+            self.params = self._put(slot, self._shared, own)
         else:  # into the memory of what was there: fresh pages cost more than the masks
-            self._picked_now = self._put_over(slot, self._shared, own, self._picked_now)
+            self.params = self._put_over(slot, self._shared, own, self.params)
         self.name = name
 
     def __call__(self, images: jax.Array) -> jax.Array:
         """The raw output for images [B, H, W, 3] in [0, 1]: [B, H, W, channels of the task]."""
         task = self.experiment.tasks[self.name]
         c = jnp.zeros((len(images), self.method.slots)).at[:, _slot(task)].set(_slot(task) > 0)
-        return self._run(self._picked_now, images, c)[..., : task.channels]
+        return self._run(self.params, images, c)[..., : task.channels]
 
     def show(self, images: jax.Array) -> jax.Array:
         """As the call, but the image that the output stands for, [B, H, W, 3] in [0, 1]."""

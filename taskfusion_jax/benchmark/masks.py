@@ -132,7 +132,7 @@ class Masks:
 
             def switch():
                 stored.switch(next(tasks))
-                return stored._picked_now
+                return stored.params
 
             # The very first switch is a program of its own: there is no memory to take over yet.
             return Called(switch, first=len(self._masked) + 1)
@@ -144,18 +144,18 @@ class Masks:
         """How many programs that run images come with switching to every task."""
         stored, x = self._stored, jax.device_put(self._x)
         stored(x)
-        before = stored._run._cache_size()
+        before = stored.programs
         for name in stored.tasks:
             stored.switch(name)
             stored(x)
-        return {"switch/compilations": stored._run._cache_size() - before}
+        return {"switch/compilations": stored.programs - before}
 
     def _open(self) -> Work:
         def program():
             def read():
-                self._stored._opened.pop(self.task.name, None)
+                self._stored.opened.pop(self.task.name, None)
                 self._stored.open(self.task.name)
-                return self._stored._opened[self.task.name]
+                return self._stored.opened[self.task.name]
 
             return Called(read)
 
@@ -166,7 +166,7 @@ class Masks:
         """Of the files, and of the bits in a task's."""
         stored, path = self._stored, self._stored.tasks[self.task.name]
         stored.open(self.task.name)
-        bits = jax.tree.leaves(stored._opened[self.task.name]["mask"])
+        bits = jax.tree.leaves(stored.opened[self.task.name]["mask"])
         return {
             "shared/bytes": (path.parent / "shared.safetensors").stat().st_size,
             "task/bytes": path.stat().st_size,
