@@ -28,6 +28,9 @@ def get_config(arg: str = ""):
         for method in METHODS
         for name, order in ORDERS.items()
     }
+    for changes in runs.values():
+        for stage in changes["stages"].values():
+            stage["start"] = ""  # always from the task before
     tables = {"Masks on the first task's network": names["piggyback"]}
     tables["Fine-tuning"] = names["finetune"]
     made = compared.comparison(base, runs, tables, options)

@@ -9,11 +9,13 @@ from taskfusion_jax.models.vgg16 import CONVS
 
 _LEAST = {
     "slots": 1, "groups": 0, "accumulate": 1, "network.width": 1, "network.blocks": 0,
-    "data.size": 16, "data.workers": 0, "data.threads": 1, "data.prefetch": 1,
     "checkpoint.every": 1, "checkpoint.keep": 1, "log_every": 1,
     "evaluate.images": 1, "evaluate.batch": 1, "evaluate.pictures": 1,
     "evaluate.sweep": 2, "evaluate.pair": 2,
 }  # fmt: skip
+
+
+_LEAST_DATA = {"size": 16, "workers": 0, "threads": 1, "prefetch": 1}
 
 
 def check_config(config: ConfigDict) -> None:
@@ -38,12 +40,20 @@ def check_config(config: ConfigDict) -> None:
                 f"config.data_of.{name}.size={section.size} must be config.data.size="
                 f"{config.data.size}"
             )
-    if not 0 < config.data.scale <= 1:
-        raise UserError(f"config.data.scale={config.data.scale} must be above 0 and at most 1")
+        _check_data(section, f"config.data_of.{name}")
+    _check_data(config.data, "config.data")
     if not 0 <= config.ema < 1:
         raise UserError(f"config.ema={config.ema} must be at least 0 and below 1")
     for field in ("perceptual.layers", "evaluate.frechet_layers"):
         _check_layers(field, functools.reduce(getattr, field.split("."), config))
+
+
+def _check_data(section: ConfigDict, field: str) -> None:
+    for name, least in _LEAST_DATA.items():
+        if section[name] < least:
+            raise UserError(f"{field}.{name}={section[name]} must be at least {least}")
+    if not 0 < section.scale <= 1:
+        raise UserError(f"{field}.scale={section.scale} must be above 0 and at most 1")
 
 
 def _check_layers(field: str, layers: tuple[str, ...]) -> None:

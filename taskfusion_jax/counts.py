@@ -4,8 +4,7 @@ from ml_collections import ConfigDict
 
 from taskfusion_jax.engine import names
 from taskfusion_jax.experiment import Experiment
-from taskfusion_jax.methods.base import Method
-from taskfusion_jax.stages import turns
+from taskfusion_jax.stages import learnt_in, turns
 from taskfusion_jax.tasks.combined import Combined
 
 
@@ -18,8 +17,9 @@ def count(config: ConfigDict) -> dict:
     Returns:
       total, shared, trainable (in some stage), per_task (task -> its own numbers),
       mask_bits_per_task (the most that a task has), bytes (numbers as float32, masks as bits),
-      bytes_per_task (of what a task alone has and its stages train), and critic: the discriminator,
-      which is needed in training only and not in total.
+      bytes_per_task (what must be kept for each task, in the order in which they are learnt: what
+      it alone has and its stage trains, and what all share where that stage changes it for this
+      task only), and critic: the discriminator, which is needed in training only and not in total.
     """
     experiment = Experiment(config)
     params = experiment.shapes.params
@@ -27,36 +27,48 @@ def count(config: ConfigDict) -> dict:
     method = experiment.method
     bits = [method.mask_bits(net, slot) for slot in range(method.slots)]
     total = names.size(net) - sum(bits)
-    single = [t for t in experiment.tasks.values() if not isinstance(t, Combined)]
-    slots = {task.name: task.active[0] if task.active else 0 for task in single}
-    per_task = {name: method.per_task(net, slot) for name, slot in slots.items()}
+    learnt = learnt_in(config)
+    per_task = {
+        task.name: method.per_task(net, task.slot)
+        for task in experiment.tasks.values()
+        if task.name in learnt and not isinstance(task, Combined)
+    }
     masks = {
         k for k, x in net.items() if any(method.mask_bits({k: x}, s) for s in range(method.slots))
     }
-    moving = set()
-    for stage in experiment.stages:
-        field = f"{stage.field}.trainable"
-        moving |= set(names.split(params, stage.options.trainable, field)[0])
-    taught = {name: set() for name in per_task}
-    for stage in experiment.stages:
-        own = names.split(params, stage.options.trainable, f"{stage.field}.trainable")[0]
-        for task in turns(stage, experiment.tasks):
-            if task.name in taught:
-                taught[task.name] |= {k.removeprefix("net/") for k in own}
+    moving = {
+        stage.name: set(names.split(params, stage.options.trainable, f"{stage.field}.trainable")[0])
+        for stage in experiment.stages
+    }
+    moved = set().union(*moving.values())
     return {
         "total": total,
         "shared": total - sum(per_task.values()),
-        "trainable": sum(net[k].size for k in net.keys() - masks if f"net/{k}" in moving),
+        "trainable": sum(net[k].size for k in net.keys() - masks if f"net/{k}" in moved),
         "per_task": per_task,
         "mask_bits_per_task": max(bits),
-        "bytes_per_task": {
-            name: _bytes(method, {k: x for k, x in net.items() if k in moved}, slots[name])
-            for name, moved in taught.items()
-        },
+        "bytes_per_task": _bytes_per_task(experiment, net, masks, moving),
         "bytes": 4 * total + sum(-(-n // 8) for n in bits),
         "critic": names.size(params.get("critic", {})),
     }
 
 
-def _bytes(method: Method, shapes: dict, slot: int) -> int:
-    return 4 * method.per_task(shapes, slot) + -(-method.mask_bits(shapes, slot) // 8)
+def _bytes_per_task(
+    experiment: Experiment, net: dict, masks: set[str], moving: dict[str, set[str]]
+) -> dict[str, int]:
+    """Task -> what must be kept for it, in the order in which tasks are learnt."""
+    method, stages = experiment.method, {stage.name: stage for stage in experiment.stages}
+    kept = {}
+    for name, stage in learnt_in(experiment.config).items():
+        task = experiment.tasks[name]
+        if isinstance(task, Combined):
+            continue
+        alone = {t.name for t in turns(stages[stage], experiment.tasks)} == {name}
+        own = {k: x for k, x in net.items() if f"net/{k}" in moving[stage]}
+        values = method.per_task({k: x for k, x in own.items() if k not in masks}, task.slot)
+        if alone:  # what all share was changed for this task
+            values += names.size(
+                {k: x for k, x in own.items() if k not in masks and method.shares(k)}
+            )
+        kept[name] = 4 * values + -(-method.mask_bits(own, task.slot) // 8)
+    return kept

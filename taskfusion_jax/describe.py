@@ -36,6 +36,9 @@ def main() -> None:
     if counts["mask_bits_per_task"]:
         bits = f"{counts['mask_bits_per_task']:,}"
         console.print(f"Beside them a mask of {bits} bits for each task but the base's.")
+    if any(counts["bytes_per_task"].values()):
+        kept = ", ".join(f"{n} {b / 2**20:.3g}" for n, b in counts["bytes_per_task"].items() if b)
+        console.print(f"To keep for each task, MiB: {kept}.")
     size = f"{counts['bytes'] / 2**20:.1f} MiB as float32"
     console.print(size + (", masks as bits." if counts["mask_bits_per_task"] else "."))
     if counts["critic"]:

@@ -35,6 +35,11 @@ def run(workdir: Path, images: int | None, console: Console) -> None:
     folder = Workdir(workdir)
     config = folder.config()
     if images is not None:
+        if config.evaluate.only_learnt and images != config.evaluate.images:
+            raise UserError(
+                f"--images={images}: {workdir} was measured on {config.evaluate.images} images "
+                "after every stage, and numbers of others would not compare; leave it out"
+            )
         config.evaluate.images = images
     # The run's mesh may be of more devices than there are here.
     config.mesh.update({"data": -1, "fsdp": 1, "model": 1})

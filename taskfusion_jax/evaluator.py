@@ -1,7 +1,6 @@
 """Measures what a network does: every task on the same images, beside doing nothing."""
 
 import collections
-import json
 from collections.abc import Callable, Iterable, Iterator
 
 import jax
@@ -40,9 +39,12 @@ class Evaluator:
         """experiment: with a test source and, for the losses and Frechet distance, weights."""
         self.experiment, self.options = experiment, experiment.config.evaluate
         self.method = experiment.method
-        self.sources: dict[str, Spaced] = {}
-        self.of_task = {name: self._source(task) for name, task in experiment.tasks.items()}
-        self.tasks = [t for t in experiment.tasks.values() if self._judgeable(t)]
+        possible = [task for task in experiment.tasks.values() if self._possible(task)]
+        self.of_task = {
+            task.name: Spaced(experiment.source("test", [task]), self.options.images)
+            for task in possible
+        }
+        self.tasks = [t for t in possible if self.of_task[t.name].has_masks or not t.needs_mask]
         for task in self.tasks:
             check_masks(self.of_task[task.name].source, [task])
         self.measures = Measures(experiment)
@@ -59,15 +61,6 @@ class Evaluator:
                 for name, painting in experiment.paintings.items()
             }
 
-    def _source(self, task: Task) -> Spaced:
-        """Its test images; tasks with the same data share one source."""
-        data = self.experiment.data([task], f"config.tasks.{task.name}")
-        key = json.dumps(json.loads(data.to_json()), sort_keys=True)
-        if key not in self.sources:
-            images = self.experiment.source("test", [task])
-            self.sources[key] = Spaced(images, self.options.images)
-        return self.sources[key]
-
     @property
     def data_of(self) -> dict[str, str]:
         """Task -> what it is measured on, for people."""
@@ -79,9 +72,11 @@ class Evaluator:
         """What is measured on, for people."""
         return "; ".join(dict.fromkeys(self.data_of.values()))
 
-    def _judgeable(self, task: Task) -> bool:
-        possible = self.method.combines or not isinstance(task, Combined)
-        return possible and (self.of_task[task.name].has_masks or not task.needs_mask)
+    def _possible(self, task: Task) -> bool:
+        """Whether some stage trains the task, or the parts of a combined one that is possible."""
+        parts = getattr(task, "parts", (task,))
+        combined = isinstance(task, Combined) and not self.method.combines
+        return not combined and all(part.slot in self.method.channels for part in parts)
 
     def learnt(self, stage: Stage) -> list[Task]:
         """The tasks to measure after a stage: all, or those that were trained by then."""
@@ -157,6 +152,7 @@ class Evaluator:
 
     def _measure(self, params: dict, task: Task) -> tuple[Metrics, Pictures]:
         values, shown = collections.defaultdict(list), collections.defaultdict(list)
+        picked = self.method.pick(params, task.vector)
         moments, seen = {}, 0
 
         def stylise(images, vector):
@@ -164,7 +160,8 @@ class Evaluator:
             return self._image(params, style, images, vector)
 
         for real, batch in self._batches(task, self.options.images):
-            output, given = self._run(params, batch["input"], task.vector), batch["input"]
+            given = batch["input"]
+            output = self._translate(picked, given, np.tile(task.vector[None], (len(given), 1)))
             target = None
             if task.has_target:
                 wanted = task.target(batch["clean"], batch["mask"], stylise)

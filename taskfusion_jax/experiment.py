@@ -1,6 +1,7 @@
 """Everything a config stands for, built once: tasks, networks, stages, sources, constants."""
 
 import functools
+import json
 from collections.abc import Sequence
 
 import jax
@@ -22,7 +23,7 @@ from taskfusion_jax.methods.registry import build_method
 from taskfusion_jax.models.patch_gan import PatchGAN
 from taskfusion_jax.models.vgg16 import VGG16, gram
 from taskfusion_jax.porting.vgg16 import load_vgg16
-from taskfusion_jax.stages import Stage, build_stages, turns
+from taskfusion_jax.stages import Stage, build_stages, learnt_in, turns
 from taskfusion_jax.tasks.base import Task
 from taskfusion_jax.tasks.combined import Combined
 from taskfusion_jax.tasks.losses import CONTENT_LAYER, PERCEPTUAL
@@ -44,10 +45,12 @@ class Experiment:
         """Raises UserError where the config does not make sense."""
         check_config(config)
         self.config = config
+        self._sources = {}
         self.tasks = build_tasks(config)
         self.stages = build_stages(config, self.tasks)
-        single = [t for t in self.tasks.values() if not isinstance(t, Combined)]
-        channels = {task.active[0] if task.active else 0: task.channels for task in single}
+        learnt = [self.tasks[name] for name in learnt_in(config)]
+        parts = [part for task in learnt for part in getattr(task, "parts", (task,))]
+        channels = {part.slot: part.channels for part in parts}
         self.method = build_method(config, channels)
         _check_side(config, self.method.backbone.side)
         self.critic = PatchGAN(dtype=self.method.dtype, **config.critic)
@@ -129,13 +132,17 @@ class Experiment:
         return self.config.data_of[name] if name else self.config.data
 
     def source(self, split: str, tasks: Sequence[Task] = ()):
-        """The data source of `train` or `test` for these tasks (none: that of `config.data`).
+        """The data source of `train` or `test` for these tasks (none: that of `config.data`), one
+        for all tasks with the same data.
 
         Raises:
           UserError: it cannot be opened.
         """
         data = self.data(tasks, "tasks") if tasks else self.config.data
-        return build_source(data, split, self.config.seed)
+        key = json.dumps(json.loads(data.to_json()), sort_keys=True), split
+        if key not in self._sources:
+            self._sources[key] = build_source(data, split, self.config.seed)
+        return self._sources[key]
 
     def asked_by(self, vector: np.ndarray) -> Task:
         """The task whose vector this is."""
@@ -144,7 +151,7 @@ class Experiment:
     def init_params(self, rng: jax.Array) -> dict:
         """Fresh parameters of the network and, where a task is adversarial, the discriminator."""
         params = {"net": self.method.init(jax.random.fold_in(rng, 0))}
-        if any("adversarial" in task.loss for task in self.tasks.values()):
+        if any("adversarial" in self.tasks[name].loss for name in learnt_in(self.config)):
             image, c = jnp.zeros((1, 64, 64, 3)), jnp.zeros((1, self.config.slots))
             params["critic"] = self.critic.init(jax.random.fold_in(rng, 1), image, c)["params"]
         return params
@@ -176,7 +183,7 @@ class Experiment:
         return names.split(params, stage.options.trainable, f"{stage.field}.trainable")[0]
 
     def _entered(self, state: State, stage: Stage) -> State:
-        for source, target in stage.options.copy:
+        for source, target in stage.options.copy:  # as `stages` has checked: pairs
             state = _copied(state, f"{source}/", f"{target}/", f"{stage.field}.copy")
         moving = self._trainable(state.params, stage)
         return start_stage(state, self.optimiser(stage, list(moving)), moving)
@@ -272,9 +279,11 @@ def _copied(state: State, source: str, target: str, field: str) -> State:
     """The state with what lies below one prefix copied to below another; averages too."""
     params = names.flatten(state.params)
     pairs = {name: target + name.removeprefix(source) for name in params if name.startswith(source)}
-    wrong = [new for new in pairs.values() if new not in params]
-    if not pairs or wrong:
-        raise UserError(f"{field}: no parameter {(wrong or [source])[0]}")
+    if not pairs:
+        raise UserError(f"{field}: no parameter's name begins with {source}")
+    for old, new in pairs.items():
+        if new not in params or params[new].shape != params[old].shape:
+            raise UserError(f"{field}: {old} cannot be copied to {new}, which is absent or differs")
 
     def copy(flat):
         new = {pairs[name]: jnp.copy(x) for name, x in flat.items() if name in pairs}

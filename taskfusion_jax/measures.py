@@ -125,11 +125,11 @@ def reduce(values: Values) -> dict[str, float]:
     """Means over images; counts of pixels become IoU of the data set and, of objects, per image."""
     joined = {key: np.concatenate(parts).astype(np.float64) for key, parts in values.items()}
     metrics = {}
-    for suffix in ("", "_identity"):
-        if (common := joined.pop(f"intersection{suffix}", None)) is not None:
-            union = joined.pop(f"union{suffix}")
-            metrics[f"iou{suffix}"] = float(iou(common.sum(), union.sum()))
-            metrics[f"iou_image{suffix}"] = float(np.mean(iou(common, union)))
+    for key in [key for key in joined if key.startswith("intersection")]:
+        suffix = key.removeprefix("intersection")
+        common, union = joined.pop(key), joined.pop(f"union{suffix}")
+        metrics[f"iou{suffix}"] = float(iou(common.sum(), union.sum()))
+        metrics[f"iou_image{suffix}"] = float(np.mean(iou(common, union)))
     if "class_common" in joined:
         common, union, wanted = (
             joined.pop(f"class_{key}").sum(axis=0) for key in ("common", "union", "wanted")

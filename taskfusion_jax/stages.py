@@ -68,6 +68,8 @@ def build_stages(config: ConfigDict, tasks: dict[str, Task]) -> list[Stage]:
 
 def _check(stage: Stage, tasks: dict[str, Task]) -> None:
     options, field = stage.options, stage.field
+    if not all(isinstance(pair, tuple) and len(pair) == 2 for pair in options.copy):
+        raise UserError(f"{field}.copy={options.copy} must be pairs such as (('net/a', 'net/b'),)")
     if options.steps < 1:
         raise UserError(f"{field}.steps={options.steps} must be at least 1")
     if options.combine not in COMBINE:

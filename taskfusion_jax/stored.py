@@ -1,10 +1,10 @@
 """Trained tasks in files of their own, and one program that does whichever of them is asked for."""
 
+import math
 from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
@@ -23,6 +23,7 @@ from taskfusion_jax.task_files import (
     write_shared,
     write_task,
 )
+from taskfusion_jax.tasks.base import Task
 from taskfusion_jax.tasks.combined import Combined
 from taskfusion_jax.workdir import Workdir
 
@@ -46,11 +47,17 @@ def store(experiment: Experiment, params: dict, folder: Path) -> None:
         return
     shared = {name: x for name, x in flat.items() if not name.startswith("task_")}
     base, options = write_shared(folder, shared), experiment.config.piggyback
-    learnt = learnt_in(experiment.config)
-    for task in (task for task in _single(experiment) if task.name in learnt):
-        own = f"task_{_slot(task)}/"
-        mine = {name.removeprefix(own): x for name, x in flat.items() if name.startswith(own)}
-        write_task(folder, task.name, mine, base, options.threshold, options.ternary, _slot(task))
+    for name in learnt_in(experiment.config):
+        task = experiment.tasks[name]
+        if not isinstance(task, Combined):
+            mine = _own(flat, task.slot)
+            write_task(folder, name, mine, base, options.threshold, options.ternary, task.slot)
+
+
+def _own(flat: dict, slot: int) -> dict:
+    """What a flat dict has below a task's name, without it."""
+    own = f"task_{slot}/"
+    return {name.removeprefix(own): x for name, x in flat.items() if name.startswith(own)}
 
 
 class StoredTasks:
@@ -92,6 +99,7 @@ class StoredTasks:
             keep_unused=True,
         )
         self.params: dict | None = None
+        self._task: Task | None = None
 
     @property
     def programs(self) -> int:
@@ -107,41 +115,55 @@ class StoredTasks:
         """Reads a task's file, if that was not done, and the others' not at all.
 
         Raises:
-          UserError: no such task, or its file is damaged or belongs to other shared parameters.
+          UserError: no such task, or its file is damaged, belongs to other shared parameters, or
+            has not the shapes that the config gives.
         """
         if name in self.opened:
             return
-        if name not in self.tasks:
+        if name not in self.tasks or name not in self.experiment.tasks:
             raise UserError(f"no task '{name}' is stored{did_you_mean(name, self.tasks)}")
-        own = names.unflatten(read_task(self.tasks[name], self._checksum, packed=True))
-        self.opened[name] = jax.device_put(own)
+        own = read_task(self.tasks[name], self._checksum, packed=True)
+        wanted = names.flatten(self.experiment.shapes.params["net"])
+        for key, x in _own(wanted, self.experiment.tasks[name].slot).items():
+            if key not in own or not _fits(own[key], x.shape):
+                found = own[key].shape if key in own else "nothing"
+                raise UserError(
+                    f"{self.tasks[name]}: {key} is {found} there, but the config wants {x.shape}; "
+                    f"was it trained with other config.tasks.{name}?"
+                )
+        self.opened[name] = jax.device_put(names.unflatten(own))
 
     def switch(self, name: str) -> None:
         """Makes the network do a task from now on; opens it where that was not done."""
         self.open(name)
         own = self.opened[name]
         # One slot stands for all whose parameters have the same form, and so one program.
-        slot = max(self.method.channels) if own else _slot(self.experiment.tasks[name])
+        slot = max(self.method.channels) if own else self.experiment.tasks[name].slot
         if self.params is None:
             self.params = self._put(slot, self._shared, own)
         else:  # into the memory of what was there: fresh pages cost more than the masks
             self.params = self._put_over(slot, self._shared, own, self.params)
-        self.name = name
+        self._task = self.experiment.tasks[name]
 
     def __call__(self, images: jax.Array) -> jax.Array:
-        """The raw output for images [B, H, W, 3] in [0, 1]: [B, H, W, channels of the task]."""
-        task = self.experiment.tasks[self.name]
-        c = jnp.zeros((len(images), self.method.slots)).at[:, _slot(task)].set(_slot(task) > 0)
-        return self._run(self.params, images, c)[..., : task.channels]
+        """The raw output for images [B, H, W, 3] in [0, 1]: [B, H, W, channels of the task].
+
+        Raises:
+          UserError: no task was chosen, or the images are not what it takes.
+        """
+        if self._task is None:
+            raise UserError(f"choose a task first: switch(NAME), of {', '.join(self.tasks)}")
+        self._task.check_input(images, "an image")
+        c = np.tile(self._task.vector[None], (len(images), 1))
+        return self._run(self.params, images, c)[..., : self._task.channels]
 
     def show(self, images: jax.Array) -> jax.Array:
         """As the call, but the image that the output stands for, [B, H, W, 3] in [0, 1]."""
-        return self.experiment.tasks[self.name].show(self(images), images)
+        return self._task.show(self(images), images) if self._task else self(images)
 
 
-def _single(experiment: Experiment) -> list:
-    return [task for task in experiment.tasks.values() if not isinstance(task, Combined)]
-
-
-def _slot(task: Any) -> int:
-    return task.active[0] if task.active else 0
+def _fits(stored: np.ndarray, shape: tuple[int, ...]) -> bool:
+    """Whether an array is of this shape, or the bits of a mask of it."""
+    return stored.shape == shape or (
+        stored.dtype == np.uint8 and stored.shape[-1] == -(-math.prod(shape) // 8)
+    )

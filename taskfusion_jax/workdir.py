@@ -1,6 +1,7 @@
 """The folder of a run: what lies where, and whether it belongs to this config."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -52,7 +53,8 @@ class Workdir:
             changed = [
                 f"config.{name}: {before.get(name)} -> {now.get(name)}"
                 for name in sorted(before.keys() | now.keys())
-                if before.get(name) != now.get(name) and not name.startswith(_MAY_CHANGE)
+                if before.get(name) != now.get(name)
+                and not re.sub(r"^data_of\.[^.]+", "data", name).startswith(_MAY_CHANGE)
             ]
             if changed:
                 more = f" and {len(changed) - 4} more" if len(changed) > 4 else ""

@@ -178,17 +178,33 @@ def test_the_table_shows_means_spreads_and_the_best():
         metrics = {k: {"mean": m, "std": s} for k, (m, s) in values.items()}
         metrics["seconds"] = {"mean": 90.0, "std": 0.0}
         facts = {k: {"0": k} for k in ("data", "hardware", "frechet")} | {"styles": ["style"]}
-        return {"seeds": seeds, "metrics": metrics, "parameters": 12345, "bits": 0, **facts}
+        sizes = {"parameters": 12345, "bits": 0, "bytes": 3 * 2**20, "masks": None}
+        sizes["bytes_per_task"] = {"x": 2**22, "y": 2**18, "z": 2**19}
+        return {"seeds": seeds, "metrics": metrics, **sizes, **facts}
 
     done = {
         "commit": "abc",
         "command": "compare",
         "tables": {"Methods": ["a", "b", "c"]},
+        "shown": list(report.SHOWN),
         "published": {"Paper": {"a": {"segmentation/iou": 0.5907}, "b": {}}},
         "runs": {
-            "a": run({"x/psnr": (20.0, 0.5), "x/psnr_identity": (10.0, 0.0)}, [0, 1]),
+            "a": run(
+                {
+                    "x/psnr": (20.0, 0.5),
+                    "x/psnr_identity": (10.0, 0.0),
+                    "y+style/psnr": (8, 0),
+                },
+                [0, 1],
+            ),
             "b": run(
-                {"x/psnr": (21.0, 0.25), "y+style/iou": (0.5, 0), "y+style/psnr": (9, 0)}, [0, 1]
+                {
+                    "x/psnr": (21.0, 0.25),
+                    "y+style/iou": (0.5, 0),
+                    "y+style/psnr": (9, 0),
+                    "z+style/psnr": (7, 0),
+                },
+                [0, 1],
             ),
         },
     }
@@ -199,7 +215,10 @@ def test_the_table_shows_means_spreads_and_the_best():
     assert [cell.best for cell in methods.rows[0][1]] == [False, False, True]
     assert rows["y + style", "IoU ↑"] == [table.DASH, table.DASH, "0.500 ± 0.000"]
     assert ("y + style", "PSNR dB ↑") not in rows  # its target is the network's own
+    assert rows["z + style", "PSNR dB ↑"][1:] == [table.DASH, "7.00 ± 0.00"]  # compares nothing
     assert rows["size", "parameters"] == [table.DASH, "12,345", "12,345"]
+    assert rows["", "MiB in all"] == [table.DASH, "3", "3"]
+    assert rows["", "MiB per added task"] == [table.DASH, "0.5", "0.5"]  # the first is not added
     assert rows["training", "minutes"] == [table.DASH, "1.5", "1.5"]
     assert [cell.text for cell in published.rows[0][1]] == ["0.591", table.DASH]
 
@@ -232,14 +251,22 @@ def test_each_seed_may_have_images_of_its_own_but_runs_of_a_seed_may_not(tmp_pat
         folder.claim(options)
         results = folder.results
         steps = sum(options.stages[stage].steps for stage in options.schedule)
-        facts = {"steps": steps, "seconds": 1, "frechet": "", "hardware": "cpu"}
-        write_json(results, {"metrics": {"x/psnr": seed}, "data": f"scenes {seed}", **facts})
+        facts = {"steps": steps, "seconds": 1, "frechet": "", "hardware": "cpu", "metrics": {}}
+        data = {"data": f"scenes {seed}", "data_of": {"x": f"scenes {seed}", "y": "photographs"}}
+        write_json(results, {**facts, **data, "metrics": {"x/psnr": seed}})
         folder.report.write_text("")
     runs = report._gather(compared)
     assert runs["film"]["seeds"] == [0, 1] and runs["sgn"]["metrics"]["x/psnr"]["mean"] == 0.5
-    for other in ({"data": "other"}, {"data": "scenes 1", "frechet": "FID"}):
-        write_json(results, {"metrics": {}, **facts, **other})
+    for images in ({"x": "other", "y": "photographs"}, {"x": "scenes 1", "y": "scenes 1"}):
+        write_json(results, {**facts, **data, "data_of": images})
         with pytest.raises(UserError, match="sgn_seed1 was measured otherwise"):
             report._gather(compared)
+    write_json(results, {**facts, **data, "frechet": "FID"})
+    with pytest.raises(UserError, match="sgn_seed1 was measured otherwise"):
+        report._gather(compared)
+    # Of tasks that not all runs have, the others are compared.
+    for images in ({"x": "scenes 1"}, {"x": "scenes 1", "z": "more"}):
+        write_json(results, {**facts, **data, "data_of": images})
+        assert report._gather(compared)["sgn"]["data_of"]["1"] == images
     folder.report.unlink()  # as if it had died before
     assert compared.done() == {"film": [0, 1], "sgn": [0]}

@@ -9,8 +9,17 @@ import tensorflow_datasets as tfds
 from ml_collections import ConfigDict
 from PIL import Image
 
-from configs import film_folder, film_pets, film_voc
-from taskfusion_jax import train
+from configs import (
+    film_folder,
+    film_pets,
+    film_voc,
+    matsumoto,
+    matsumoto_blocks,
+    matsumoto_masks,
+    matsumoto_orders,
+)
+from taskfusion_jax import comparison, train
+from taskfusion_jax.experiment import Experiment
 from tests.engine import runs
 
 
@@ -111,3 +120,28 @@ def test_one_stage_options_of_film_voc(option):
     assert config.schedule == ("all",)
     assert config.stages["all"].combine == option.upper()
     assert sum(config.stages["all"].rows.values()) == 32  # the batch of the paper
+
+
+@pytest.mark.parametrize("module", [matsumoto, matsumoto_orders, matsumoto_blocks, matsumoto_masks])
+def test_every_run_of_paper_003_makes_sense(module):
+    """Every stage can begin."""
+    config = module.get_config("tiny")
+    for (name, _), run in comparison.members(config).items():
+        experiment = Experiment(run)
+        assert run.name == f"{config.name}_{name}"
+        for stage in experiment.stages:
+            experiment.abstract_state(stage)
+
+
+@pytest.mark.parametrize("arg", ["", "small"])
+@pytest.mark.parametrize("module", [matsumoto, matsumoto_orders, matsumoto_masks])
+def test_runs_of_paper_003_see_as_many_rows_of_each_task(module, arg):
+    shown = {}
+    for (name, _), run in comparison.members(module.get_config(arg)).items():
+        for stage in (run.stages[key] for key in run.schedule):
+            for task, rows in stage.rows.items():
+                shown.setdefault(task, {}).setdefault(name, 0)
+                shown[task][name] += rows * stage.steps
+    assert shown
+    for task, counts in shown.items():
+        assert len(set(counts.values()) - {0}) == 1, task

@@ -13,6 +13,7 @@ from configs import matsumoto, quickstart
 from taskfusion_jax import train
 from taskfusion_jax.engine import names
 from taskfusion_jax.engine.compile import jit
+from taskfusion_jax.engine.state import State
 from taskfusion_jax.experiment import Experiment
 from taskfusion_jax.stored import StoredTasks, store
 from taskfusion_jax.task_files import checksum, read_shared, write_shared
@@ -166,7 +167,7 @@ def test_stored_tasks_do_what_the_trained_network_did(masked):
             np.testing.assert_allclose(picture, shown[f"{task}/output"], atol=1)
         else:  # two scores may be equal but for rounding
             assert different.any(-1).mean() < 0.01
-    assert stored._run._cache_size() == 1
+    assert stored.programs == 1
     assert stored._put._cache_size() + stored._put_over._cache_size() <= 4
 
 
@@ -221,23 +222,44 @@ def test_residual_blocks_are_stored_as_tasks(tmp_path):
     for task in ("colourisation", "reconstruction", "segmentation_1", "segmentation_2"):
         stored.switch(task)
         wanted = experiment.method.pick(params, vector(experiment, task))
-        found = jax.tree.map(np.asarray, stored._picked_now)
+        found = jax.tree.map(np.asarray, stored.params)
         assert same(names.flatten(found), names.flatten(wanted))
 
 
 def test_tasks_that_share_nothing_or_all(tmp_path):
-    experiment = Experiment(config("scratch"))
+    """And tasks that no stage taught, which have no files."""
+    experiment = Experiment(config("scratch", (1e-3, 1e-3), ORDER[:2]))
     params = names.flatten(_random(experiment))
     store(experiment, names.unflatten(params), tmp_path / "scratch")
     assert read_shared(tmp_path / "scratch") == {}
     stored = StoredTasks.of(experiment.config, tmp_path / "scratch")
+    assert tuple(stored.tasks) == ORDER[:2]
     stored.open("colourisation")
-    opened = names.flatten(stored._opened["colourisation"])
+    opened = names.flatten(stored.opened["colourisation"])
     own = {f"task_3/{name}": np.asarray(x) for name, x in opened.items()}
     assert same(own, below(params, "task_3/"))
     told = Experiment(quickstart.get_config("tiny"))
     store(told, {}, tmp_path / "told")
     assert not (tmp_path / "told").exists()
+
+
+def test_a_stage_may_begin_with_copies():
+    """A mask that begins as another task's; nothing else changes."""
+    made = config("piggyback")
+    made.stages[ORDER[2]].copy = (("net/task_3/mask", "net/task_2/mask"),)
+    experiment = Experiment(made)
+    params = _random(experiment)
+    stage = experiment.stages[2]
+    state = State(np.int32(4), {"net": params}, {}, params, {})
+    entered = experiment._entered(state, stage)
+    for after in (entered.params["net"], entered.ema):
+        before, after = names.flatten(params), names.flatten(jax.tree.map(np.asarray, after))
+        source = below(before, "task_3/mask/")
+        copies = {name.replace("task_3", "task_2"): x for name, x in source.items()}
+        assert not same(below(before, "task_2/mask/"), copies)
+        assert same(after, {**before, **copies})
+    made.stages[ORDER[2]].copy = (("net/task_3/musk", "net/task_2/mask"),)
+    fails(lambda: Experiment(made).abstract_state(stage), f"{stage.field}.copy", "net/task_3/musk")
 
 
 @pytest.fixture(scope="module")

@@ -16,8 +16,8 @@ def _config():
         "a": {"kind": "reconstruction", "slot": 2, "loss": l2},
     }
     stages = {
-        "late": {"steps": 5, "combine": "M3", "rows": {"a+b": 2, "a": 0, "b": 1}},
-        "early": {"steps": 3, "combine": "M1", "rows": {"a": 1, "b": 2, "a+b": 0}},
+        "late": {"steps": 5, "combine": "M3", "rows": {"a+b": 2, "a": 0, "b": 1}, "start": ""},
+        "early": {"steps": 3, "combine": "M1", "rows": {"a": 1, "b": 2, "a+b": 0}, "start": ""},
     }
     return ConfigDict(
         {
@@ -59,6 +59,12 @@ def test_turns_are_in_the_order_of_the_tasks_not_of_the_rows():
         ({"stages.early.rows.a": -1}, "config.stages.early.rows.a=-1 is negative"),
         ({"stages.early.rows": {"a": 0}}, "config.stages.early.rows gives no task any rows"),
         ({"stages.early.rows": {}}, "config.stages.early.rows gives no task any rows"),
+        (
+            {"stages.late.start": "earli"},
+            "stages.late.start: no stage 'earli' before this one .did you mean 'early'",
+        ),
+        ({"stages.early.start": "late"}, "stages.early.start: no stage 'late' before this one"),
+        ({"stages.late.start": "late"}, "stages.late.start: no stage 'late' before this one"),
         ({"stages.late.combine": "M1"}, r"config.stages.late.rows.a\+b=2, but M1 trains single"),
     ],
 )

@@ -24,15 +24,15 @@ class Pipeline:
     def __init__(self, experiment: Experiment, stage: Stage):
         """Where the config's data is not at hand, embedded scenes stand in."""
         config = experiment.config
-        self.note, self.source = "", config.data.source
-        data = config.data.copy_and_resolve_references()
+        tasks = turns(stage, experiment.tasks)
+        data = experiment.data(tasks, stage.field).copy_and_resolve_references()
+        self.note, self.source = "", data.source
         try:
-            source = experiment.source("train")
+            source = experiment.source("train", tasks)
         except UserError as error:
             self.note, self.source = f"scenes stand in for {self.source} ({error})", "scenes"
             data.source = "scenes"
             source = build_source(data, "train", config.seed)
-        tasks = turns(stage, experiment.tasks)
         groups = experiment.groups
         self.images = groups * len(tasks)
         self.workers = data.workers or data.threads

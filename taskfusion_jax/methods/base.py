@@ -92,6 +92,10 @@ class Method:
         """Whether the task in `slot` has any use for a parameter."""
         return True
 
+    def shares(self, name: str) -> bool:
+        """Whether a parameter belongs to all tasks and, where it changes, changes for all."""
+        return False
+
 
 def each_apart(method: Method, params: dict, x: jax.Array, c: np.ndarray) -> jax.Array:
     """Runs the rows of each route with the parameters picked for it; as `Method.apply`."""
@@ -107,13 +111,16 @@ def each_apart(method: Method, params: dict, x: jax.Array, c: np.ndarray) -> jax
     return jnp.concatenate(parts)[np.argsort(np.concatenate(list(routes.values())))]
 
 
+ROWS = ("generator/kernel", "task/kernel", "gate/kernel")
+"""Ends of the names of matrices that a task vector is multiplied with: a row per slot."""
+
+
 class Told(Method):
     """Every row goes through one shared network, which is told its task by the vector."""
 
     def per_task(self, shapes, slot):
         """A task owns its row of every matrix that the vector is multiplied with; slot 0 none."""
-        own = ("generator/kernel", "task/kernel", "gate/kernel")
-        return sum(x.shape[1] for name, x in shapes.items() if slot and name.endswith(own))
+        return sum(x.shape[1] for name, x in shapes.items() if slot and name.endswith(ROWS))
 
 
 class Routed(Method):
@@ -139,19 +146,14 @@ class Routed(Method):
         return each_apart(self, params, x, c)
 
     def _slot(self, vector: np.ndarray) -> int:
-        asked = self._asked(vector)
-        if len(asked) > 1:
-            raise UserError(
-                "this method has a network per task, so it can do one task at strength 1, not "
-                f"{np.asarray(vector).tolist()}"
-            )
-        return asked[0] if asked else 0
+        return (self._asked(vector, most=1) or [0])[0]
 
-    def _asked(self, vector: np.ndarray) -> list[int]:
+    def _asked(self, vector: np.ndarray, most: int) -> list[int]:
         asked = np.flatnonzero(vector)
-        if not np.all(vector[asked] == 1):
+        if len(asked) > most or not np.all(vector[asked] == 1):
+            many = "one task" if most == 1 else "tasks"
             raise UserError(
-                "this method has a network per task, so it can do one task at strength 1, not "
+                f"this method has parameters per task, so it can do {many} at strength 1, not "
                 f"{np.asarray(vector).tolist()}"
             )
         return asked.tolist()
@@ -170,4 +172,8 @@ class Routed(Method):
 
     def uses(self, name, slot):
         """All that is shared, and its own."""
-        return name.startswith(f"task_{slot}/") or not name.startswith("task_")
+        return name.startswith(f"task_{slot}/") or self.shares(name)
+
+    def shares(self, name):
+        """What lies below no task's name."""
+        return not name.startswith("task_")

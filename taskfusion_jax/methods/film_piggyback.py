@@ -2,7 +2,7 @@
 
 from typing import ClassVar
 
-from taskfusion_jax.methods.base import Told
+from taskfusion_jax.methods.base import ROWS, Told
 from taskfusion_jax.methods.piggyback import Piggyback
 from taskfusion_jax.models.conditioning import FilmNorm
 
@@ -17,6 +17,10 @@ class FilmPiggyback(Piggyback):
         """All tasks of the base run together."""
         slot = self._slot(vector)
         return "base" if slot in self.base else slot
+
+    def shares(self, name):
+        """A row of the generators is a task's own, so matrices of rows are not shared."""
+        return super().shares(name) and not name.endswith(ROWS)
 
     def per_task(self, shapes, slot):
         """Its row of the generators, and what lies below its name but for masks."""

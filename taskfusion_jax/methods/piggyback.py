@@ -13,7 +13,7 @@ from taskfusion_jax.engine import names
 from taskfusion_jax.errors import UserError, did_you_mean
 from taskfusion_jax.methods.backbone import only, without
 from taskfusion_jax.methods.base import Routed
-from taskfusion_jax.methods.masks import init_masks, masked
+from taskfusion_jax.methods.masks import DIVISORS, init_masks, masked
 from taskfusion_jax.models.conditioning import AffineNorm
 
 
@@ -37,6 +37,15 @@ class Piggyback(Routed):
             if name not in config.tasks:
                 hint = did_you_mean(name, config.tasks)
                 raise UserError(f"config.piggyback.base: no task '{name}'{hint}")
+        threshold, start = self.options.threshold, self.options.start
+        if not 0 <= threshold < min(start, 1):
+            raise UserError(
+                f"config.piggyback.threshold={threshold} must be at least 0, less than 1, and less "
+                f"than start={start}, so that all weights count at first"
+            )
+        if self.options.gradient not in DIVISORS:
+            hint = did_you_mean(self.options.gradient, DIVISORS)
+            raise UserError(f"config.piggyback.gradient: no '{self.options.gradient}'{hint}")
         self.base = [config.tasks[name].slot for name in self.options.base]
 
     def init(self, rng):
@@ -46,10 +55,9 @@ class Piggyback(Routed):
         own = {}
         if self.options.own:
             own, _ = names.split(base, self.options.own, "config.piggyback.own")
-        shared = {k: x for k, x in names.flatten(base).items() if k not in own}
-        masks = init_masks(shared, self.options.masked, self.options.start)
-        if not masks:
-            raise UserError(f"config.piggyback.masked='{self.options.masked}' matches no parameter")
+        shared = names.unflatten({k: x for k, x in names.flatten(base).items() if k not in own})
+        chosen, _ = names.split(shared, self.options.masked, "config.piggyback.masked")
+        masks = init_masks(chosen, ".*", self.options.start)
         params = {"base": base}
         for slot in sorted(self.channels):
             task = {}

@@ -32,7 +32,7 @@ class ResBlock(Routed):
         """See `Method.pick`."""
         chain = [
             params[f"task_{slot}"][BLOCKS][name]
-            for slot in self._asked(vector)
+            for slot in self._asked(vector, most=self.slots)
             for name in _in_order(params[f"task_{slot}"][BLOCKS])
         ]
         blocks = {f"block_{i}": block for i, block in enumerate(chain)}

@@ -15,11 +15,10 @@ from taskfusion_jax.comparison import Comparison, in_order
 from taskfusion_jax.engine.files import read_json, write_json, write_text
 from taskfusion_jax.engine.provenance import provenance
 from taskfusion_jax.errors import UserError
-from taskfusion_jax.report import table
+from taskfusion_jax.report import masks, table
 from taskfusion_jax.report.comparison_figures import draw_comparison
 from taskfusion_jax.report.continual import as_learnt
 from taskfusion_jax.report.html import write_comparison_report
-from taskfusion_jax.report.masks import compression_grid, similarity_grid
 from taskfusion_jax.report.table import Cell, Grid
 
 SHOWN = ("psnr", "ssim", "lpips", "iou", "frechet", "style_loss")
@@ -70,8 +69,8 @@ def _gather(compared: Comparison) -> dict:
     for name, seeds in compared.done().items():
         results = [read_json(compared.folder(name, seed).results) for seed in seeds]
         options = compared.members[name, seeds[0]]
-        final = options.evaluate.only_learnt
-        learnt = [as_learnt(r, options) if final else r["metrics"] for r in results]
+        in_turn = options.evaluate.only_learnt
+        learnt = [as_learnt(r, options) if in_turn else r["metrics"] for r in results]
         values = [
             _final(x, options) | {"seconds": r["seconds"]}
             for x, r in zip(learnt, results, strict=True)
@@ -139,7 +138,7 @@ def grids(done: Mapping) -> list[Grid]:
             runs = {name: done["runs"][name] for name in chosen}
             made.append(_grid(title, runs, done["shown"]))
     for name, run in done["runs"].items():
-        for grid in (similarity_grid, compression_grid) if run["masks"] else ():
+        for grid in (masks.similarity_grid, masks.compression_grid) if run["masks"] else ():
             shown = grid(run["masks"])
             made.append(replace(shown, title=f"{shown.title}: {name}"))
     return made + [_published(title, runs) for title, runs in done["published"].items()]
@@ -162,7 +161,7 @@ def _grid(title: str, runs: Mapping[str, Mapping], shown: Sequence[str]) -> Grid
     if any(run["bits"] for run in runs.values()):
         bits = [Cell(f"{run['bits']:,}" if run["bits"] else table.DASH) for run in runs.values()]
         rows.append((("", "mask bits per task"), [Cell(), *bits]))
-    for label, sizes in (("MiB in all", _in_all), ("MiB per added task", _added)):
+    for label, sizes in (("MiB in all", _in_all), ("MiB that a later task adds, at most", _added)):
         cells = [Cell(f"{sizes(run) / 2**20:.3g}") for run in runs.values()]
         rows.append((("", label), [Cell(), *cells]))
     times = [Cell(f"{run['metrics']['seconds']['mean'] / 60:.1f}") for run in runs.values()]
@@ -171,11 +170,12 @@ def _grid(title: str, runs: Mapping[str, Mapping], shown: Sequence[str]) -> Grid
 
 
 def _in_all(run: Mapping) -> int:
-    return run["bytes"]
+    """To do every task as it was learnt, for which fine-tuning must keep a network each."""
+    return max(run["bytes"], sum(run["bytes_per_task"].values()))
 
 
 def _added(run: Mapping) -> int:
-    """The most that a task adds which is not the first one."""
+    """The most that a task adds which is not the first one to be learnt."""
     first, *later = run["bytes_per_task"].values()
     return max(later, default=first)
 
@@ -212,7 +212,13 @@ def _published(title: str, runs: Mapping[str, Mapping]) -> Grid:
         task, _, name = key.rpartition("/")
         values = [run.get(key) for run in runs.values()]
         texts = [
-            table.DASH if v is None else f"{v:,}" if isinstance(v, int) else f"{v:.3f}"
+            table.DASH
+            if v is None
+            else f"{v:,}"
+            if isinstance(v, int)
+            else f"{v:.4g}"
+            if v < 1
+            else f"{v:,.1f}"
             for v in values
         ]
         names = (task.replace("+", " + "), table.metric(name).heading)
@@ -241,5 +247,6 @@ def _legend(done: Mapping) -> str:
         f"Bold: the best. {table.DASH}: not possible or not measured. Seeds "
         f"{', '.join(map(str, seeds))}{spread}{fewer}. Measured on {data}; {hardware}. "
         + (f"Fréchet distance between features: {features}. " if features else "")
+        + (f"{masks.LEGEND} " if any(run["masks"] for run in runs) else "")
         + f"Commit {done['commit']}: {done['command']}"
     )

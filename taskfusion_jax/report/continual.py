@@ -28,7 +28,7 @@ def main_metric(task: str, metrics: Iterable[str]) -> str | None:
 
 def as_learnt(results: Mapping, config: ConfigDict) -> dict[str, float]:
     """Metrics of each task just after its own stage; beside them those after the next stage and at
-    the end of the run, the main one's name with `NEXT` or `END`, as in table 2 of paper 003.
+    the end of the run, their names with `NEXT` or `END`, as in table 2 of paper 003.
 
     Args:
       results: of a run that measured after every stage.
@@ -41,11 +41,11 @@ def as_learnt(results: Mapping, config: ConfigDict) -> dict[str, float]:
             continue
         after = {key: x for key, x in matrix[stage].items() if key.split("/")[0] == task}
         metrics |= after
-        name = main_metric(task, after)
         place = stages.index(stage)
         for when, index in ((NEXT, place + 1), (END, len(stages) - 1)):
-            if name and place < index < len(stages):
-                metrics[f"{task}/{name}{when}"] = matrix[stages[index]][f"{task}/{name}"]
+            if place < index < len(stages):
+                later = matrix[stages[index]]
+                metrics |= {key + when: later[key] for key in after if key in later}
     return metrics
 
 

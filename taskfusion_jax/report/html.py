@@ -21,9 +21,9 @@ from taskfusion_jax.report.page import PAGE
 FIGURES = {
     "tasks": (
         "What each task does",
-        "One network made every output here, and its weights are the same in all rows. Only a "
-        "short task vector, one number per task, tells it what to do; with FiLM, that vector sets "
-        "a scale and a shift for each feature channel inside the network. Compare each output "
+        "A task vector, one number per task, says what to do. With FiLM it sets a scale and a "
+        "shift for each feature channel of one network whose weights are the same in all rows; "
+        "other methods choose parameters by it, such as a mask on the weights. Compare each output "
         "with its target. A style has no target: the output should keep what the input shows "
         "and take its colours and strokes from the painting.",
     ),

@@ -28,7 +28,7 @@ def write_results(experiment, folder: Workdir) -> None:
             continue
         done, pictures = found
         metrics |= done["metrics"]
-        matrix[stage.name] = done["metrics"]
+        matrix[stage.name] = done
         sweeps |= done["sweeps"]
         for key, images in pictures.items():
             task, _, kind = key.rpartition("/")
@@ -47,7 +47,7 @@ def write_results(experiment, folder: Workdir) -> None:
         "seconds": done["seconds"],
         "frechet": done["frechet"],
         "metrics": metrics,
-        "matrix": matrix,
+        "matrix": _alike(matrix, done["data_of"]),
         "sweeps": sweeps,
     }
     if experiment.has_masks and folder.tasks.exists():
@@ -57,6 +57,15 @@ def write_results(experiment, folder: Workdir) -> None:
     write_json(folder.results, results)
     _draw(experiment, folder, shown, sweeps)
     write_report(folder.path)
+
+
+def _alike(evaluations: dict[str, dict], data_of: dict[str, str]) -> dict[str, dict]:
+    """Stage -> metrics, of the stages that were measured on the same images as the last one."""
+    return {
+        stage: done["metrics"]
+        for stage, done in evaluations.items()
+        if all(data_of.get(task) == images for task, images in done["data_of"].items())
+    }
 
 
 def _draw(experiment, folder: Workdir, shown: dict, sweeps: dict) -> None:

@@ -47,6 +47,11 @@ class Task:
         return c
 
     @property
+    def slot(self) -> int:
+        """Of a single task; 0 for what the zero vector asks for."""
+        return self.active[0] if self.active else 0
+
+    @property
     def channels(self) -> int:
         """Of the output that it reads; a network of more has them first."""
         return 3
@@ -74,8 +79,8 @@ class Task:
     def check_clean(self, image: np.ndarray, name: str) -> None:
         """Raises UserError where an image of the data, uint8 [H, W, 3], teaches it nothing."""
 
-    def check_input(self, image: np.ndarray, name: str) -> None:
-        """Raises UserError where a user's input, uint8 [H, W, 3], does not suit the task."""
+    def check_input(self, images: jax.Array, name: str) -> None:
+        """Raises UserError where a user's images, [B, H, W, 3] in [0, 1], do not suit the task."""
 
     def uncut(self, clean: jax.Array, mask: jax.Array, stylise: Stylise) -> jax.Array:
         """The target before anything is cut out of it; [B, H, W, 3] in [0, 1]."""

@@ -30,7 +30,7 @@ class _ClassMap(Task):
       classes: how many there are, with the background.
     """
 
-    classes: int
+    classes: int = dataclasses.field()  # else `Task`'s own would be its default
 
     needs_mask: ClassVar[bool] = True
     keeps_classes: ClassVar[bool] = True

@@ -18,12 +18,12 @@ _TO_RGB = np.linalg.inv(_TO_YCC).astype(np.float32)
 
 def to_ycc(rgb: jax.Array) -> jax.Array:
     """RGB [..., 3] in [0, 1] -> Y in [0, 1], Cb and Cr in [-0.5, 0.5]."""
-    return rgb @ _TO_YCC.T
+    return jnp.matmul(rgb, _TO_YCC.T, precision="highest")
 
 
 def to_rgb(ycc: jax.Array) -> jax.Array:
     """The inverse of `to_ycc`; may leave [0, 1]."""
-    return ycc @ _TO_RGB.T
+    return jnp.matmul(ycc, _TO_RGB.T, precision="highest")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,9 +66,9 @@ class Colourisation(Task):
                 f"set config.tasks.{self.name}.gray=keep"
             )
 
-    def check_input(self, image: np.ndarray, name: str) -> None:
-        """Raises UserError for an input in colour."""
-        if not is_gray(image):
+    def check_input(self, images: jax.Array, name: str) -> None:
+        """Raises UserError for images in colour."""
+        if not is_gray(np.round(255 * np.asarray(images))):
             raise UserError(
                 f"{name} is in colour, but {self.name} takes gray images: ask for another task, or "
                 "make it gray first"
@@ -76,5 +76,5 @@ class Colourisation(Task):
 
 
 def is_gray(image: np.ndarray) -> bool:
-    """Whether an image, uint8 [H, W, 3], has no colour beyond rounding."""
+    """Whether an image [..., 3] in 0..255 has no colour beyond rounding."""
     return int(np.ptp(image.astype(np.int16), axis=-1).max()) <= 2

@@ -50,6 +50,11 @@ class Combined(Task):
             image = part.corrupt(rng, image)
         return image
 
+    def check_clean(self, image: np.ndarray, name: str) -> None:
+        """As each part does."""
+        for part in self.parts:
+            part.check_clean(image, name)
+
     def target(self, clean: jax.Array, mask: jax.Array, stylise: Stylise) -> jax.Array:
         """The synthetic target of method M3, [B, H, W, 3]."""
         for part in self.order:

@@ -68,6 +68,9 @@ def _combined(name: str, options: ConfigDict, tasks: dict[str, Task], slots: int
             raise UserError(f"{field}: no task '{part}'{did_you_mean(part, tasks)}")
     if len(set(parts)) < max(len(parts), 2):
         raise UserError(f"{field}: join two or more different tasks with '+'")
+    for part in parts:
+        if tasks[part].classes or tasks[part].channels != 3:
+            raise UserError(f"{field}: '{part}' makes no image, so it cannot be combined")
     _check_present(field, options, ("by", "loss"))
     if options.by not in ("sequential", "mask"):
         raise UserError(f"{field}.by: '{options.by}' is neither 'sequential' nor 'mask'")
@@ -99,8 +102,7 @@ def _check_slots(tasks: list[Task], slots: int) -> None:
     """Slot 0 is the zero vector (paper 004: tasks 1-5 use slots 1-5 of a 6-wide vector)."""
     seen = {}
     for task in tasks:
-        slot = task.active[0] if task.active else 0
-        field = f"config.tasks.{task.name}.slot"
+        slot, field = task.slot, f"config.tasks.{task.name}.slot"
         if not 0 <= slot < slots:
             raise UserError(f"{field}={slot} is outside 0..{slots - 1}; widen config.slots")
         if slot in seen:

@@ -109,7 +109,7 @@ def test_bytes_are_those_of_the_weights(numbers, workload):
 
 def test_half_of_the_weights_are_dropped(workload):
     workload._stored.open("segmentation_2")
-    masks = workload._stored._opened["segmentation_2"]["mask"]
+    masks = workload._stored.opened["segmentation_2"]["mask"]
     bits = np.concatenate([np.unpackbits(x) for x in jax.tree.leaves(masks)])
     assert bits.mean() == pytest.approx(0.5, abs=0.05)
 

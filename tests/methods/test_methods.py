@@ -154,6 +154,41 @@ def test_a_network_per_task_cannot_combine(name, vector):
         Experiment(config)
 
 
+def test_masked_film_runs_its_base_together_and_every_other_task_apart(monkeypatch):
+    """Seen on a network that adds to an image the sum of its parameters and its task's number."""
+    method, params = small("film_piggyback")  # completion, of slot 1, is the base
+    calls = []
+
+    def apply(params, x, c):
+        calls.append(len(x))
+        number = c @ np.arange(6, dtype=np.float32)
+        return x + sum(jnp.sum(p) for p in jax.tree.leaves(params)) + number[:, None, None, None]
+
+    monkeypatch.setattr(method.backbone, "apply", apply)
+    method.base = [1, 3]
+    slots = [2, 1, 3, 2, 1, 4]
+    vectors, x = np.eye(6, dtype=np.float32)[slots], np.zeros((6, 4, 4, 3), np.float32)
+    made = method.apply(params, x, vectors)
+    assert sorted(calls) == [1, 2, 3]  # rows of slot 4, of slot 2, and of the base
+    del params["task_3"]  # as it is where that slot belongs to the base
+    sums = {s: sum(np.sum(p) for p in jax.tree.leaves(method.network(params, s))) for s in slots}
+    assert sums[1] == sums[3] != sums[2] != sums[4]
+    for row, slot in enumerate(slots):
+        np.testing.assert_allclose(made[row], sums[slot] + slot, rtol=1e-5)
+
+
+def test_a_task_of_masked_film_owns_its_row_its_output_layer_and_its_mask():
+    method, params = small("film_piggyback")
+    flat = names.flatten(params)
+    own = {k: x for k, x in flat.items() if k.startswith("task_2/own/")}
+    bits = sum(x.size for k, x in flat.items() if k.startswith("task_2/mask/"))
+    assert own and method.mask_bits(flat, 2) == bits > 0
+    rows = small("film")[0].per_task(names.flatten(params["base"]), 2)
+    assert rows > 0
+    assert method.per_task(flat, 2) == rows + sum(x.size for x in own.values())
+    assert method.per_task(flat, 1) == rows and method.mask_bits(flat, 1) == 0
+
+
 def test_channel_attention_equals_pytorch():
     """CCAM with a bias, against the formula in PyTorch (METHODS: s, h, g)."""
     rng = np.random.default_rng(0)
