@@ -211,19 +211,14 @@ def _published(title: str, runs: Mapping[str, Mapping]) -> Grid:
     for key in dict.fromkeys(key for run in runs.values() for key in run):
         task, _, name = key.rpartition("/")
         values = [run.get(key) for run in runs.values()]
-        texts = [
-            table.DASH
-            if v is None
-            else f"{v:,}"
-            if isinstance(v, int)
-            else f"{v:.4g}"
-            if v < 1
-            else f"{v:,.1f}"
-            for v in values
-        ]
+        texts = [table.DASH if v is None else _number(v) for v in values]
         names = (task.replace("+", " + "), table.metric(name).heading)
         rows.append((names, [Cell(text) for text in texts]))
     return Grid(title, ("task", "metric"), tuple(runs), rows)
+
+
+def _number(value: float) -> str:
+    return f"{value:,}" if isinstance(value, int) else f"{value:,.4g}"
 
 
 def _legend(done: Mapping) -> str:

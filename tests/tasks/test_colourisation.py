@@ -76,8 +76,10 @@ def test_whatever_the_output_the_lightness_is_the_inputs(rgb):
 
 def test_inputs_in_colour_are_refused():
     gray = task().corrupt(None, PIXELS)
-    task().check_input(gray, "a.png")
-    fails(lambda: task().check_input(PIXELS, "a.png"), "a.png", "in colour", "takes gray images")
+    task().check_input(gray / 255, "a.png")
+    fails(
+        lambda: task().check_input(PIXELS / 255, "a.png"), "a.png", "in colour", "takes gray images"
+    )
 
 
 def test_gray_photographs_are_refused_where_that_is_asked_for():
