@@ -100,6 +100,7 @@ class StoredTasks:
         )
         self.params: dict | None = None
         self._task: Task | None = None
+        self._slot: int | None = None
 
     @property
     def programs(self) -> int:
@@ -139,8 +140,8 @@ class StoredTasks:
         own = self.opened[name]
         # One slot stands for all whose parameters have the same form, and so one program.
         slot = max(self.method.channels) if own else self.experiment.tasks[name].slot
-        if self.params is None:
-            self.params = self._put(slot, self._shared, own)
+        if slot != self._slot:  # a network of another form
+            self.params, self._slot = self._put(slot, self._shared, own), slot
         else:  # into the memory of what was there: fresh pages cost more than the masks
             self.params = self._put_over(slot, self._shared, own, self.params)
         self._task = self.experiment.tasks[name]

@@ -42,7 +42,7 @@ class Method:
           UserError: the method cannot be built on this backbone.
         """
         self.slots, self.channels = config.slots, dict(channels)
-        if config.backbone not in self.backbones:
+        if config.backbone in BACKBONES and config.backbone not in self.backbones:
             raise UserError(
                 f"config.method={config.method} works on {', '.join(self.backbones)}, not on "
                 f"config.backbone={config.backbone}"

@@ -85,9 +85,10 @@ def _pictures(
         last = stage == options.schedule[-1]
         if not last and (end or not options.evaluate.only_learnt):
             continue
+        before = set(shown)
         for key, images in folder.evaluation(stage)[1].items():
             task, _, kind = key.rpartition("/")
-            if task in own or (last and (end or task not in shown)):
+            if task in own or (last and (end or task not in before)):
                 shown.setdefault(task, {})[kind] = images
     return shown
 

@@ -49,11 +49,11 @@ def _single(name: str, options: ConfigDict, slots: int) -> Task:
     field, options = f"config.tasks.{name}", options.to_dict()
     _check_present(field, options, ("kind", "slot", "loss"))
     kind, slot = options.pop("kind"), options.pop("slot")
-    options["loss"] = {term: weight for term, weight in options["loss"].items() if weight}
     if kind not in KINDS:
         raise UserError(f"{field}.kind: no kind '{kind}'{did_you_mean(kind, KINDS)}")
     made = KINDS[kind]
     _check_terms(f"{field}.loss", options["loss"], made is Style, made is ClassScores)
+    options["loss"] = {term: weight for term, weight in options["loss"].items() if weight}
     active = () if slot == 0 else (slot,)
     try:
         return made(name=name, active=active, slots=slots, **options)
@@ -87,9 +87,11 @@ def _check_present(field: str, options: Mapping[str, Any], keys: tuple[str, ...]
 
 
 def _check_terms(field: str, terms: Mapping[str, float], painted: bool, scores: bool) -> None:
-    for term in terms:
+    for term, weight in terms.items():
         if term not in losses.TERMS:
             raise UserError(f"{field}: no loss term '{term}'{did_you_mean(term, losses.TERMS)}")
+        if not weight:  # how a run takes back what its base has
+            continue
         if term in losses.PERCEPTUAL and not painted:
             raise UserError(f"{field}: '{term}' needs a painting; only tasks of kind 'style' do it")
         if term == "cross_entropy" and not scores:

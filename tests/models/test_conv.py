@@ -11,7 +11,7 @@ import pytest
 from einops import repeat
 
 from taskfusion_jax.models import conv
-from taskfusion_jax.models.winograd import reflect_winograd, winograd
+from taskfusion_jax.models.winograd import reflect_winograd, same_winograd, winograd
 
 
 def _direct(x, kernel, stride=1):
@@ -34,10 +34,17 @@ def _in_phases(x, kernel):
     return conv.merge_phases(conv.phases_convolve(conv.split_phases(x), kernel))
 
 
+def _same(x, kernel):
+    return jax.lax.conv_general_dilated(
+        x, kernel, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
+    )
+
+
 PAIRS = {
     "upsample": (_upsampled, _enlarged),
     "phases": (_in_phases, _direct),
     "winograd": (reflect_winograd, _direct),
+    "zero-padded winograd": (same_winograd, _same),
 }
 
 
@@ -143,7 +150,7 @@ SHARDED = """
 import sys, jax, jax.numpy as jnp, numpy as np
 from jax.sharding import PartitionSpec as P
 from taskfusion_jax.models import conv
-from taskfusion_jax.models.winograd import reflect_winograd, winograd
+from taskfusion_jax.models.winograd import reflect_winograd, same_winograd, winograd
 from taskfusion_jax.models.layers import modulated_norm
 from taskfusion_jax.models.winograd import reflect_winograd
 
