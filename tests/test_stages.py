@@ -16,8 +16,20 @@ def _config():
         "a": {"kind": "reconstruction", "slot": 2, "loss": l2},
     }
     stages = {
-        "late": {"steps": 5, "combine": "M3", "rows": {"a+b": 2, "a": 0, "b": 1}, "start": ""},
-        "early": {"steps": 3, "combine": "M1", "rows": {"a": 1, "b": 2, "a+b": 0}, "start": ""},
+        "late": {
+            "steps": 5,
+            "combine": "M3",
+            "rows": {"a+b": 2, "a": 0, "b": 1},
+            "start": "",
+            "copy": (),
+        },
+        "early": {
+            "steps": 3,
+            "combine": "M1",
+            "rows": {"a": 1, "b": 2, "a+b": 0},
+            "start": "",
+            "copy": (),
+        },
     }
     return ConfigDict(
         {

@@ -45,7 +45,8 @@ def as_learnt(results: Mapping, config: ConfigDict) -> dict[str, float]:
         for when, index in ((NEXT, place + 1), (END, len(stages) - 1)):
             if place < index < len(stages):
                 later = matrix[stages[index]]
-                metrics |= {key + when: later[key] for key in after if key in later}
+                kept = (k for k in after if k in later and not k.endswith(table.BASELINE))
+                metrics |= {key + when: later[key] for key in kept}
     return metrics
 
 

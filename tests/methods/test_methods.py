@@ -144,7 +144,7 @@ def test_only_a_tasks_own_part_moves_it(name):
 @pytest.mark.parametrize("name", ROUTED)
 def test_a_network_per_task_cannot_combine(name, vector):
     method, params = small(name)
-    with pytest.raises(UserError, match="tasks? at strength 1"):
+    with pytest.raises(UserError, match=r"tasks? at strength 1"):
         method.pick(params, np.array(vector, np.float32))
     config = takeda.get_config(f"{name},tiny")
     stage = config.schedule[-1]
