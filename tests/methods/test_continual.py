@@ -87,7 +87,7 @@ def test_a_network_for_each_task_has_the_papers_size():
 def test_fine_tuning_has_one_trunk():
     made = count("finetune")
     assert made["shared"] == TRUNK and made["per_task"] == HEADS
-    # To do each as it was learnt, a network each must be kept: the last one has forgotten the others.
+    # To do each as it was learnt, a network each must be kept: the last has forgotten the rest.
     assert made["bytes_per_task"] == {task: 4 * (TRUNK + head) for task, head in HEADS.items()}
 
 
