@@ -72,7 +72,7 @@ def get_config(arg: str = ""):
             if value is not None:
                 published[name][key] = value
     tables = {"Methods": METHODS}
-    paper = {"Paper 003, table 2 (MSE brought to [0, 1]; 683.7 MB should be 143.7)": published}
+    paper = {"Paper 003, table 2 (MSE brought to [0, 1]; 683 MB should be 143)": published}
     return with_measures(compared.comparison(config, runs, tables, options, paper))
 
 

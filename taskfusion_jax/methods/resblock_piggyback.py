@@ -10,6 +10,11 @@ class ResBlockPiggyback(Piggyback):
 
     backbones = ("resnet",)
 
+    def __init__(self, config, channels):
+        """See `Piggyback`."""
+        super().__init__(config, channels)
+        self.base = [*self.base, 0]
+
     def network(self, params, slot):
         """See `Routed.network`."""
         net = super().network(params, slot)
