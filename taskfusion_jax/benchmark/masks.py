@@ -50,7 +50,8 @@ class Masks:
         self.stage = self._choose(stage)
         self.task, *_ = self._turns = turns(self.stage, self.experiment.tasks)
         size = config.data.size
-        self._x = np.random.default_rng(config.seed).random((batch, size, size, 3), np.float32)
+        gray = np.random.default_rng(config.seed).random((batch, size, size, 1), np.float32)
+        self._x = np.repeat(gray, 3, axis=-1)  # as colourisation takes it too
 
     def _choose(self, name: str | None) -> Stage:
         """The stage whose steps are measured."""
