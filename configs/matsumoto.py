@@ -124,8 +124,8 @@ def base(options: set[str]):
         config.data_of[name] = common.following(config.data)
     config.data_of.segmentation_2.update({"source": "tfds", "tfds": {"name": "voc_sbd"}})
     config.evaluate.update({"only_learnt": True, "frechet_layers": ()})
-    # A fresh output layer on a trained network begins with a loss hundreds of times too large, which
-    # Adam's second moments would remember for the whole stage: masks then hardly move.
+    # A fresh output layer on a trained network begins with a loss hundreds of times too large, and
+    # Adam's second moments would remember that for the whole stage: masks then hardly move.
     config.optimiser.clip_norm = 1.0
     config.checkpoint.every, config.log_every = 5000, 100
     epoch = 118_287 // 32  # of COCO, batch 32; PASCAL VOC with SBD's masks has 8,498 images
