@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from pycocotools import mask as coco_mask
 
-from taskfusion_jax.data.images import VOID, check_sides, decode_image
+from taskfusion_jax.data.images import VOID, decode_image
 from taskfusion_jax.errors import UserError, did_you_mean
 
 _FIELD = "config.data.coco"
@@ -44,8 +44,9 @@ class Coco:
     other instance is. Polygons of fewer than three points cover nothing.
 
     Item i is `{"image": uint8 [H, W, 3] RGB, "mask": uint8 [H, W]}`, in the order of the
-    annotation file; the mask holds class ids 0..classes-1 and 255 = void. A side below `min_side`
-    is an error. The pixels are taken as stored: a camera's orientation tag is not applied.
+    annotation file; the mask holds class ids 0..classes-1 and 255 = void. Images of which a side is
+    below `min_side`, of which COCO has some, are left out. The pixels are taken as stored: a
+    camera's orientation tag is not applied.
 
     The annotations are kept as run lengths alone, some 300 bytes for each instance.
 
@@ -59,11 +60,13 @@ class Coco:
 
     def __init__(self, dir: str, split: str, classes: int, min_side: int = 0):
         self.dir, self.split, self.classes = str(dir), split, classes
-        self._min_side = min_side
         path = _annotation_file(Path(dir), split)
         annotated = _read_json(path)
         class_of = _class_ids(path, annotated["categories"], classes)
-        self._entries = _entries(path, annotated, class_of)
+        every = _entries(path, annotated, class_of)
+        self._entries = [e for e in every if min(e.height, e.width) >= min_side]
+        if every and not self._entries:
+            raise UserError(f"{path} has no image of {min_side} pixels: lower config.data.size")
         _check_complete(Path(dir) / split, path, [e.file for e in self._entries])
 
     def __len__(self) -> int:
@@ -83,7 +86,6 @@ class Coco:
                 f"{path} is {width} x {height} pixels as stored, but annotated as {entry.width} x "
                 f"{entry.height} in {_PREFIX}{self.split}.json: give the image that was annotated"
             )
-        check_sides(image, path, self._min_side)
         return {"image": image, "mask": _paint(entry)}
 
     def __repr__(self) -> str:

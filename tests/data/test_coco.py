@@ -239,8 +239,19 @@ def test_registered_and_read_by_grain(root):
     for item, same in zip(dataset, source, strict=True):
         np.testing.assert_array_equal(item["mask"], same["mask"])
     data.size = 64
-    source = build_source(data, "train", seed=0)
-    fails(lambda: source[0], root / "train2017/b.png", "16 x 12", "at least 64")
+    fails(lambda: build_source(data, "train", seed=0), "no image of 64 pixels")
+
+
+def test_small_images_are_left_out(root):
+    path = root / "annotations/instances_train2017.json"
+    annotated = json.loads(path.read_text())
+    having = {annotation["image_id"] for annotation in annotated["annotations"]}
+    (bare,) = (image for image in annotated["images"] if image["id"] not in having)
+    before = len(Coco(str(root), "train2017", 4, min_side=12))
+    bare["height"] = 11
+    path.write_text(json.dumps(annotated))
+    assert len(Coco(str(root), "train2017", 4, min_side=11)) == before
+    assert len(Coco(str(root), "train2017", 4, min_side=12)) == before - 1
 
 
 def test_every_source_says_how_many_classes_its_masks_may_hold(root):
