@@ -144,7 +144,9 @@ class Evaluator:
 
     def _run(self, params: dict, images: jax.Array, vector: np.ndarray) -> jax.Array:
         """The network's output as it is, [B, H, W, channels]."""
-        picked = self.method.pick(params, vector)
+        return self._apply(self.method.pick(params, vector), images, vector)
+
+    def _apply(self, picked: dict, images: jax.Array, vector: np.ndarray) -> jax.Array:
         return self._translate(picked, images, np.tile(vector[None], (len(images), 1)))
 
     def _image(self, params: dict, task: Task, images: jax.Array, vector: np.ndarray) -> jax.Array:
@@ -161,7 +163,7 @@ class Evaluator:
 
         for real, batch in self._batches(task, self.options.images):
             given = batch["input"]
-            output = self._translate(picked, given, np.tile(task.vector[None], (len(given), 1)))
+            output = self._apply(picked, given, task.vector)
             target = None
             if task.has_target:
                 wanted = task.target(batch["clean"], batch["mask"], stylise)
