@@ -21,7 +21,7 @@ def get_config() -> ConfigDict:
     config.teacher = "self"  # whose style image M3 builds on: self, ema, frozen
 
     config.method = "film"
-    config.backbone = "transform_net"  # or unet, resnet: see methods/backbone.py
+    config.backbone = "transform_net"  # or unet, resnet, vit: see methods/backbone.py
     config.network = ConfigDict(
         {"width": 32, "blocks": 5, "input_gate": False, "pixel_gate": False, "skips": False}
         | {"remat": False}  # backward passes compute again what they need: less memory, more time
@@ -29,6 +29,23 @@ def get_config() -> ConfigDict:
     # Of the other backbones: channels of each level; of the first layer, and residual blocks.
     config.unet = ConfigDict({"widths": (64, 128, 256, 512, 512)})
     config.resnet = ConfigDict({"width": 64, "blocks": 6, "remat": False})
+    config.vit = ConfigDict(  # weights: a file or a run's folder, see porting/vit.py
+        {"variant": "B/16", "weights": "", "remat": False}
+        | {"mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)}  # of inputs, as weights expect them
+    )
+    config.parts = ConfigDict(  # what a task adds to a ViT: see methods/parts
+        {"use": ("prefixes",), "base": ()}  # base: tasks that use the ViT as it is
+        | {"prefixes": {"length": 23}, "deep_prompts": {"length": 46}, "prompts": {"length": 50}}
+        | {"rkr": {"rank": 2}, "lora": {"rank": 11, "scale": 1.0}, "adapters": {"width": 11}}
+        | {"norm_film": {}, "mask": {"masked": "block_.*/kernel"}}  # else as piggyback's
+    )
+    config.pool = ConfigDict(  # of L2P; batchwise: rows of a training batch share their choice
+        {"size": 10, "length": 10, "top": 4, "pull": 1.0, "batchwise": False}
+    )
+    config.dualprompt = ConfigDict(  # lengths of prefixes, and the blocks that have them
+        {"general": 5, "general_blocks": (0, 1), "expert": 5, "expert_blocks": (2, 3, 4)}
+        | {"pull": 1.0}
+    )
     config.piggyback = ConfigDict(  # for methods with masks: parameters by regex, values of masks
         {"base": ("completion",), "masked": ".*/conv/kernel", "own": "(out|gate)/.*"}
         | {"start": 0.01, "threshold": 0.005}
@@ -142,6 +159,7 @@ def get_config() -> ConfigDict:
             "images": 256,  # test images per task
             "every_stage": True,  # or only the last one
             "only_learnt": False,  # leave out tasks that no stage has trained yet
+            "class_incremental": False,  # classify without naming the task, too
             "batch": 32,
             "pictures": 6,  # images per task in the figures
             "sweep": 6,  # strengths of a sweep
@@ -210,7 +228,7 @@ def tiny(config: ConfigDict) -> ConfigDict:
     """Shrinks a config to one step on tiny images, for trying out that everything runs."""
     config.network.width, config.network.blocks = 4, 1
     config.unet.widths, config.resnet.width, config.resnet.blocks = (4, 4, 8), 4, 1
-    config.critic.width = 4
+    config.critic.width, config.vit.variant = 4, "micro/16"
     config.data.size = 32
     config.perceptual.layers = ("relu1_2",)
     config.evaluate.frechet_layers = ("relu1_2",)

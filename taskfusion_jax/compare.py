@@ -46,7 +46,9 @@ def run(config: ConfigDict, workdir: Path, only: list[str] | None) -> int:
         Experiment(options)
         compared.folder(name, seed).check(options)
     failed, trained = [], False
-    wanted = [run for run in compared.members if not only or run[0] in only]
+    wanted = [
+        run for run in compared.members if not only or run[0] in (*only, *config.get("once", ()))
+    ]
     for number, (name, seed) in enumerate(wanted, 1):
         title = f"{name}, seed {seed} ({number} of {len(wanted)})"
         if compared.is_done(name, seed):

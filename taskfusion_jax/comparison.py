@@ -9,6 +9,9 @@ from ml_collections import ConfigDict
 from taskfusion_jax.errors import UserError
 from taskfusion_jax.workdir import Workdir
 
+OF_RUN = "run:"
+"""What `config.vit.weights` begins with where another run of the comparison leaves them."""
+
 
 class Comparison:
     """Runs that belong side by side, and their folders below one.
@@ -21,11 +24,11 @@ class Comparison:
 
     def __init__(self, config: ConfigDict, path: Path):
         """Raises UserError: the config is none of a comparison, or a run's makes no sense."""
-        self.config, self.path, self.members = config, path, members(config)
+        self.config, self.path, self.members = config, path, members(config, path)
 
     def folder(self, name: str, seed: int) -> Workdir:
         """Where a run lies."""
-        return Workdir(self.path / "runs" / f"{name}_seed{seed}")
+        return Workdir(folder_of(self.path, name, seed))
 
     def is_done(self, name: str, seed: int) -> bool:
         """Whether a run has ended. Raises UserError where another config lies in its place."""
@@ -47,8 +50,11 @@ class Comparison:
         return count(self.members[name, self.config.seeds[0]])
 
 
-def members(config: ConfigDict) -> dict[tuple[str, int], ConfigDict]:
+def members(config: ConfigDict, path: Path) -> dict[tuple[str, int], ConfigDict]:
     """(name, seed) -> the config of that run, seed by seed.
+
+    Runs of `config.once` come first, with the first seed only; others may begin with the network
+    that one of them leaves: `config.vit.weights=run:NAME`.
 
     Raises:
       UserError: this is no comparison, or a run has a field that its base lacks.
@@ -58,9 +64,12 @@ def members(config: ConfigDict) -> dict[tuple[str, int], ConfigDict]:
             "this config is one run: train it with taskfusion_jax.main, or leave out the run's "
             "name after the colon to compare all"
         )
-    made = {}
+    made, once = {}, config.get("once", ())
     for seed in config.seeds:
-        for name in in_order(config, config.runs):
+        names = in_order(config, config.runs)
+        for name in sorted(names, key=lambda name: name not in once):
+            if name in once and seed != config.seeds[0]:
+                continue
             run = config.base.copy_and_resolve_references().lock()
             for named in (run.tasks, run.combined, run.stages):  # a run may have more of these
                 named.unlock()
@@ -70,8 +79,16 @@ def members(config: ConfigDict) -> dict[tuple[str, int], ConfigDict]:
                 reason = error.args[0].partition(". ")[0]
                 raise UserError(f"config.runs.{name}: {reason}") from error
             run.name, run.seed = f"{config.name}_{name}", seed
+            if run.vit.weights.startswith(OF_RUN):
+                first = run.vit.weights.removeprefix(OF_RUN)
+                run.vit.weights = str(folder_of(path, first, config.seeds[0]))
             made[name, seed] = run
     return made
+
+
+def folder_of(path: Path, name: str, seed: int) -> Path:
+    """Where a run of the comparison in `path` lies."""
+    return path / "runs" / f"{name}_seed{seed}"
 
 
 def in_order(config: ConfigDict, names: Iterable[str]) -> list[str]:

@@ -19,7 +19,9 @@ def count(config: ConfigDict) -> dict:
       mask_bits_per_task (the most that a task has), bytes (numbers as float32, masks as bits),
       bytes_per_task (what must be kept for each task, in the order in which they are learnt: what
       it alone has and its stage trains, and what all share where that stage changes it for this
-      task only), and critic: the discriminator, which is needed in training only and not in total.
+      task only), percent_per_task (these bytes, of those of all that is shared), percent_of_heads
+      (what of it is the output layer), and critic: the discriminator, which is needed in training
+      only and not in total.
     """
     experiment = Experiment(config)
     params = experiment.shapes.params
@@ -41,16 +43,32 @@ def count(config: ConfigDict) -> dict:
         for stage in experiment.stages
     }
     moved = set().union(*moving.values())
+    shared = total - sum(per_task.values())
+    kept = _bytes_per_task(experiment, net, masks, moving)
+    heads = _heads(experiment, net, kept)
     return {
         "total": total,
-        "shared": total - sum(per_task.values()),
+        "shared": shared,
         "trainable": sum(net[k].size for k in net.keys() - masks if f"net/{k}" in moved),
         "per_task": per_task,
         "mask_bits_per_task": max(bits),
-        "bytes_per_task": _bytes_per_task(experiment, net, masks, moving),
+        "bytes_per_task": kept,
+        "percent_per_task": {name: 25 * n / max(shared, 1) for name, n in kept.items()},
+        "percent_of_heads": {name: 100 * n / max(shared, 1) for name, n in heads.items()},
         "bytes": 4 * total + sum(-(-n // 8) for n in bits),
         "critic": names.size(params.get("critic", {})),
     }
+
+
+def _heads(experiment: Experiment, net: dict, kept: dict[str, int]) -> dict[str, int]:
+    """Task -> parameters of an output layer of its own."""
+    head, sizes = experiment.method.backbone.head, {}
+    for name in kept if head else ():
+        own = f"task_{experiment.tasks[name].slot}/"
+        sizes[name] = names.size(
+            {k: x for k, x in net.items() if k.startswith(own) and f"/{head}/" in k}
+        )
+    return sizes
 
 
 def _bytes_per_task(

@@ -39,6 +39,12 @@ def main() -> None:
     if any(counts["bytes_per_task"].values()):
         kept = ", ".join(f"{n} {b / 2**20:.3g}" for n, b in counts["bytes_per_task"].items() if b)
         console.print(f"To keep for each task, MiB: {kept}.")
+    if heads := counts["percent_of_heads"]:
+        added = ", ".join(
+            f"{name} {percent:.3g} ({percent - heads[name]:.3g} without its output layer)"
+            for name, percent in counts["percent_per_task"].items()
+        )
+        console.print(f"That is, in % of what is shared: {added}.")
     size = f"{counts['bytes'] / 2**20:.1f} MiB as float32"
     console.print(size + (", masks as bits." if counts["mask_bits_per_task"] else "."))
     if counts["critic"]:

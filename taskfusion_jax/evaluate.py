@@ -9,10 +9,11 @@ from absl import flags
 from rich.console import Console
 
 from taskfusion_jax import cli
+from taskfusion_jax.after_stage import evaluate_stage
 from taskfusion_jax.engine.checkpoint import Checkpoints
 from taskfusion_jax.engine.progress import make_console
 from taskfusion_jax.errors import UserError
-from taskfusion_jax.evaluator import Evaluator, evaluate_stage
+from taskfusion_jax.evaluator import Evaluator
 from taskfusion_jax.experiment import Experiment
 from taskfusion_jax.report.render import show_results, write_results
 from taskfusion_jax.workdir import Workdir

@@ -1,27 +1,23 @@
 """Measures what a network does: every task on the same images, beside doing nothing."""
 
 import collections
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import jax
 import numpy as np
-from rich.console import Console
 
 from taskfusion_jax.data.pipeline import Spaced, check_masks, test_batches
-from taskfusion_jax.engine import distributed
 from taskfusion_jax.engine import mesh as meshes
-from taskfusion_jax.engine.provenance import provenance
-from taskfusion_jax.engine.state import State
 from taskfusion_jax.experiment import Experiment
 from taskfusion_jax.measures import Measures, reduce, to_uint8
 from taskfusion_jax.metrics.features import frechet_features
 from taskfusion_jax.metrics.frechet import Moments, frechet_distance
 from taskfusion_jax.metrics.references import painting_crops
+from taskfusion_jax.protocols import ClassIncremental
 from taskfusion_jax.stages import Stage
 from taskfusion_jax.tasks.base import Task
 from taskfusion_jax.tasks.combined import Combined
 from taskfusion_jax.tasks.objective import to_float
-from taskfusion_jax.workdir import Workdir
 
 IN_TURN = " in turn"
 """Combined tasks done in a pass each; names of measures end with it, or with a part's name."""
@@ -48,7 +44,8 @@ class Evaluator:
         for task in self.tasks:
             check_masks(self.of_task[task.name].source, [task])
         self.measures = Measures(experiment)
-        self._translate = self.measures.jit(self.method.run)
+        self.translate = self.measures.jit(self.method.run)
+        self.class_incremental = ClassIncremental(self)
         self._whole = self.measures.jit(lambda x: x)
         self.features = frechet_features(self.options, experiment.constants.get("vgg"))
         if self.features:
@@ -78,9 +75,10 @@ class Evaluator:
         combined = isinstance(task, Combined) and not self.method.combines
         return not combined and all(part.slot in self.method.channels for part in parts)
 
-    def learnt(self, stage: Stage) -> list[Task]:
-        """The tasks to measure after a stage: all, or those that were trained by then."""
-        if not self.options.only_learnt:
+    def learnt(self, stage: Stage, only: bool = False) -> list[Task]:
+        """The tasks to measure after a stage: all, or those that were trained by then (`only`, or
+        where `config.evaluate.only_learnt` says so)."""
+        if not (only or self.options.only_learnt):
             return self.tasks
         stages = self.experiment.stages[: stage.index + 1]
         names = {name for s in stages for name, count in s.options.rows.items() if count}
@@ -126,9 +124,15 @@ class Evaluator:
                 pictures[f"{task.name}/sweep"] = images
         return metrics, pictures, sweeps
 
-    def _batches(self, task: Task, count: int) -> Iterator[tuple[int, dict[str, jax.Array]]]:
-        """Test batches on the devices, the last one filled up, each with its true size."""
-        config, source = self.experiment.config, self.of_task[task.name]
+    def batches(
+        self, task: Task, count: int, source: Sequence | None = None
+    ) -> Iterator[tuple[int, dict[str, jax.Array]]]:
+        """Batches on the devices, the last one filled up, each with its true size.
+
+        source: None = the test images of the task.
+        """
+        config = self.experiment.config
+        source = self.of_task[task.name] if source is None else source
         count = min(count, len(source))
         devices = meshes.shards(self.experiment.mesh)
         full = -(-min(self.options.batch, count) // devices) * devices
@@ -147,7 +151,7 @@ class Evaluator:
         return self._apply(self.method.pick(params, vector), images, vector)
 
     def _apply(self, picked: dict, images: jax.Array, vector: np.ndarray) -> jax.Array:
-        return self._translate(picked, images, np.tile(vector[None], (len(images), 1)))
+        return self.translate(picked, images, np.tile(vector[None], (len(images), 1)))
 
     def _image(self, params: dict, task: Task, images: jax.Array, vector: np.ndarray) -> jax.Array:
         return self.measures.show(task, self._run(params, images, vector), images)
@@ -161,7 +165,7 @@ class Evaluator:
             style = self.experiment.asked_by(vector)
             return self._image(params, style, images, vector)
 
-        for real, batch in self._batches(task, self.options.images):
+        for real, batch in self.batches(task, self.options.images):
             given = batch["input"]
             output = self._apply(picked, given, task.vector)
             target = None
@@ -170,15 +174,16 @@ class Evaluator:
                 target = self.measures.show(task, wanted, given)
             image = self.measures.show(task, output, given)
             measured = self.measures.of_classes(task, output, batch["mask"])
+            measured |= self.measures.of_labels(task, output, batch["label"])
             images = {"": image, "_identity": given, **self._parts(params, task, given)}
             for suffix, made in images.items():
                 found = self.measures.of_image(task, made, target, batch, stylise)
                 measured |= {key + suffix: value for key, value in found.items()}
-            for suffix in ("", "_identity"):
-                self._take_in(moments, f"frechet{suffix}", images[suffix][:real])
             for key, value in measured.items():
                 values[key].append(np.asarray(value)[:real])
-            if self.features:
+            if self.features and task.makes_image:
+                for suffix in ("", "_identity"):
+                    self._take_in(moments, f"frechet{suffix}", images[suffix][:real])
 
                 def painted(images, vector, first=seen):
                     crops = self._painted[vector.tobytes()][first : first + len(images)]
@@ -189,7 +194,7 @@ class Evaluator:
             seen += real
             parts = {key.strip(): x for key, x in images.items() if key.startswith(" ")}
             every = {"input": given, "target": target, **parts, "output": image}
-            for key, some in every.items():
+            for key, some in every.items() if task.makes_image else ():
                 if some is not None:
                     gathered = np.asarray(self._whole(some))
                     shown[key].append(gathered[: min(real, self.options.pictures)])
@@ -209,8 +214,6 @@ class Evaluator:
         return {**alone, IN_TURN: passed}
 
     def _take_in(self, moments: dict[str, Moments], key: str, images: jax.Array) -> None:
-        if not self.features:
-            return
         features = np.asarray(self._features(self.features.weights, images), np.float64)
         moments[key] = (moments.get(key) or Moments.empty(features.shape[1])).update(features)
 
@@ -227,7 +230,7 @@ class Evaluator:
     def _sweep(self, params: dict, task: Task) -> tuple[np.ndarray, dict]:
         """One task at rising strength: pictures of one image, mean distance over several."""
         strengths = np.linspace(0, 1, self.options.sweep)
-        real, batch = next(self._batches(task, self.options.pictures))
+        real, batch = next(self.batches(task, self.options.pictures))
         vectors = [np.float32(s) * task.vector for s in strengths]
         outputs = [
             np.asarray(self._image(params, task, batch["input"], vector))[:real]
@@ -240,7 +243,7 @@ class Evaluator:
     def _pair(self, params: dict, task: Combined) -> np.ndarray:
         """Two tasks at all pairs of strengths, on the first test image; [S, S, H, W, 3]."""
         strengths = np.linspace(0, 1, self.options.pair, dtype=np.float32)
-        _, batch = next(self._batches(task, 1))
+        _, batch = next(self.batches(task, 1))
         down, right = (part.vector for part in task.parts)
         grid = [
             [
@@ -250,48 +253,3 @@ class Evaluator:
             for a in strengths
         ]
         return to_uint8(np.array(grid))
-
-
-def evaluate_stage(
-    evaluator: Evaluator,
-    state: State,
-    stage: Stage,
-    folder: Workdir,
-    console: Console,
-    seconds: float,
-    check_stop: Callable[[], None],
-) -> None:
-    """Measures the network as it is after (or within) a stage, and keeps that in the folder.
-
-    Args:
-      evaluator: of the run's experiment.
-      state: the run's state.
-      stage: where the state is.
-      folder: the run's folder.
-      console: shows which task is at hand.
-      seconds: training time so far, for the record.
-      check_stop: called between tasks; may raise to stop.
-    """
-    experiment = evaluator.experiment
-    tasks = evaluator.learnt(stage)
-    with console.status("evaluating") as status:
-
-        def progress(name):
-            check_stop()
-            count = len(evaluator.of_task[name])
-            status.update(f"evaluating {name} ({len(tasks)} tasks, {count} images each)")
-
-        params = experiment.eval_params(state)
-        metrics, pictures, sweeps = evaluator(params, stage.options.combine, progress, tasks)
-    values = {
-        "metrics": metrics,
-        "sweeps": sweeps,
-        "step": int(state.step),
-        "seconds": round(seconds, 1),
-        "data": evaluator.data,
-        "data_of": evaluator.data_of,
-        "frechet": evaluator.features.name if evaluator.features else "",
-        **provenance(),
-    }
-    if distributed.is_main():
-        folder.save_evaluation(stage.name, values, pictures)

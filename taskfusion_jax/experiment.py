@@ -17,7 +17,14 @@ from taskfusion_jax.engine import names, sharding
 from taskfusion_jax.engine.compile import jit, jit_once
 from taskfusion_jax.engine.gradients import make_gradients
 from taskfusion_jax.engine.optimiser import make_optimiser, make_schedule
-from taskfusion_jax.engine.state import TEACHERS, State, make_train_step, start_stage
+from taskfusion_jax.engine.state import (
+    TEACHERS,
+    State,
+    copied,
+    make_train_step,
+    replaced,
+    start_stage,
+)
 from taskfusion_jax.errors import UserError, did_you_mean
 from taskfusion_jax.methods.registry import build_method
 from taskfusion_jax.models.patch_gan import PatchGAN
@@ -165,7 +172,8 @@ class Experiment:
 
     def init_state(self) -> State:
         """The state before the first stage, made where it lives on the devices."""
-        return jit_once(self._fresh, out_shardings=self._shardings(self.shapes))()
+        state = jit_once(self._fresh, out_shardings=self._shardings(self.shapes))()
+        return replaced(state, self.method.pretrained())
 
     def _shardings(self, shapes: State) -> State:
         return sharding.state_shardings(self.mesh, self.specs, shapes)
@@ -182,9 +190,13 @@ class Experiment:
         """Flat dict of the parameters that move in the stage."""
         return names.split(params, stage.options.trainable, f"{stage.field}.trainable")[0]
 
+    def moves(self, stage: Stage, prefix: str) -> bool:
+        """Whether a stage moves parameters whose names begin so."""
+        return any(name.startswith(prefix) for name in self._trainable(self.shapes.params, stage))
+
     def _entered(self, state: State, stage: Stage) -> State:
         for source, target in stage.options.copy:  # as `stages` has checked: pairs
-            state = _copied(state, f"{source}/", f"{target}/", f"{stage.field}.copy")
+            state = copied(state, f"{source}/", f"{target}/", f"{stage.field}.copy")
         moving = self._trainable(state.params, stage)
         return start_stage(state, self.optimiser(stage, list(moving)), moving)
 
@@ -217,7 +229,8 @@ class Experiment:
     def train_step(self, stage: Stage, params: dict):
         """The stage's jitted step, (state, constants, batch) -> (state, metrics)."""
         entries = layout(stage.options.rows, self.tasks, stage.options.combine)
-        objective = Objective(self.method.apply, self.critic, self.vgg, entries)
+        method = self.method
+        objective = Objective(method.apply, self.critic, self.vgg, entries, method.aside)
         state = jax.tree.map(lambda x: x.sharding, self.abstract_state(stage))
         return make_train_step(
             make_gradients(objective, self.mesh, self.specs, self.config.accumulate),
@@ -273,21 +286,3 @@ def _check_side(config: ConfigDict, multiple: int) -> None:
             f"config.data.size={size} must be a multiple of {multiple}, such as "
             f"{max(size - size % multiple, multiple)}"
         )
-
-
-def _copied(state: State, source: str, target: str, field: str) -> State:
-    """The state with what lies below one prefix copied to below another; averages too."""
-    params = names.flatten(state.params)
-    pairs = {name: target + name.removeprefix(source) for name in params if name.startswith(source)}
-    if not pairs:
-        raise UserError(f"{field}: no parameter's name begins with {source}")
-    for old, new in pairs.items():
-        if new not in params or params[new].shape != params[old].shape:
-            raise UserError(f"{field}: {old} cannot be copied to {new}, which is absent or differs")
-
-    def copy(flat):
-        new = {pairs[name]: jnp.copy(x) for name, x in flat.items() if name in pairs}
-        return names.unflatten({**flat, **new})
-
-    ema = copy(names.flatten({"net": state.ema}))["net"] if state.ema else state.ema
-    return state.replace(params=copy(params), ema=ema)

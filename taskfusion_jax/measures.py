@@ -4,7 +4,9 @@ import functools
 from collections.abc import Callable, Mapping
 
 import jax
+import jax.numpy as jnp
 import numpy as np
+import optax
 
 from taskfusion_jax.engine import mesh as meshes
 from taskfusion_jax.engine.compile import jit
@@ -36,6 +38,7 @@ class Measures:
             lambda out, uncut, fill, mask: iou_counts(foreground(out, uncut, fill), mask)
         )
         self._style_terms = self.jit(self._style_of_each)
+        self._classified = self.jit(classified)
         if self.options.lpips:
             self._lpips_weights = {
                 "vgg16": experiment.constants.get("vgg"),
@@ -68,7 +71,7 @@ class Measures:
           stylise: see `tasks.base`.
         """
         values = {}
-        if task.classes:
+        if task.classes or not task.makes_image:
             return values
         if target is not None:
             judged = ignore_void(image, target, batch["mask"]) if task.needs_mask else image
@@ -110,15 +113,40 @@ class Measures:
         common, union, wanted = self._counted[key](output, mask)
         return {"class_common": common, "class_union": union, "class_wanted": wanted}
 
+    def of_labels(self, task: Task, output: jax.Array, label: jax.Array) -> dict[str, jax.Array]:
+        """Per-image values, [B] each, of a task that classifies images; else nothing.
+
+        label: int32 [B, 2], of which the first is the image's.
+        """
+        if not task.labels:
+            return {}
+        return self._classified(output[:, : task.channels], label[:, 0])
+
     def _style_of_each(self, weights: dict, grams: dict, images: jax.Array, clean: jax.Array):
         vgg = self.experiment.vgg
 
         def one(image, original):
             made, wanted = (vgg.apply({"params": weights}, x[None]) for x in (image, original))
-            rows = losses.Rows(None, None, None, None, None, made, wanted, grams)
+            rows = losses.Rows(
+                *(None, None, None, None, None),
+                features=made,
+                clean_features=wanted,
+                painting_grams=grams,
+            )
             return losses.content(rows), losses.style(rows)
 
         return jax.vmap(one)(images, clean)
+
+
+def classified(scores: jax.Array, label: jax.Array) -> dict[str, jax.Array]:
+    """Of class scores [B, classes] and classes [B]: whether each is right, in the first 5, how
+    surprising in nats, and the class again, whose commonest is the answer without looking."""
+    place = jnp.sum(scores > jnp.take_along_axis(scores, label[:, None], axis=1), axis=1)
+    values = {"accuracy": (place == 0).astype(jnp.float32), "label": label}
+    values["nll"] = optax.softmax_cross_entropy_with_integer_labels(scores, label)
+    if scores.shape[1] > 5:
+        values["top_5"] = (place < 5).astype(jnp.float32)
+    return values
 
 
 def reduce(values: Values) -> dict[str, float]:
@@ -136,6 +164,9 @@ def reduce(values: Values) -> dict[str, float]:
         )
         metrics["miou"] = mean_iou(common, union)
         metrics["accuracy"] = float(common.sum() / max(wanted.sum(), 1))
+    if "label" in joined:
+        counts = np.bincount(joined.pop("label").astype(int))
+        metrics["accuracy_identity"] = float(counts.max() / counts.sum())
     return {key: float(np.mean(value)) for key, value in joined.items()} | metrics
 
 

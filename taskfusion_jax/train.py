@@ -10,6 +10,7 @@ import jax
 from ml_collections import ConfigDict
 from rich.console import Console
 
+from taskfusion_jax.after_stage import evaluate_stage
 from taskfusion_jax.data.pipeline import check_masks, train_batches
 from taskfusion_jax.engine import distributed
 from taskfusion_jax.engine import mesh as meshes
@@ -20,7 +21,7 @@ from taskfusion_jax.engine.signals import StopRequest
 from taskfusion_jax.engine.state import State
 from taskfusion_jax.engine.writers import MetricWriter, Silent
 from taskfusion_jax.errors import UserError
-from taskfusion_jax.evaluator import Evaluator, evaluate_stage
+from taskfusion_jax.evaluator import Evaluator
 from taskfusion_jax.experiment import Experiment
 from taskfusion_jax.report.render import show_results, write_results
 from taskfusion_jax.stages import Stage, turns

@@ -1,15 +1,17 @@
 """All that changes while training, and the step that changes it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import flax.struct
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from taskfusion_jax.engine import names
 from taskfusion_jax.engine.compile import jit
+from taskfusion_jax.errors import UserError
 
 
 @flax.struct.dataclass
@@ -52,6 +54,45 @@ def start_stage(state: State, optimiser: optax.GradientTransformation, trainable
     return state.replace(
         params=names.unflatten(params), opt_state=optimiser.init(moving), teacher=teacher
     )
+
+
+def copied(state: State, source: str, target: str, field: str) -> State:
+    """The state with what lies below one prefix copied to below another; averages too."""
+    params = names.flatten(state.params)
+    pairs = {name: target + name.removeprefix(source) for name in params if name.startswith(source)}
+    if not pairs:
+        raise UserError(f"{field}: no parameter's name begins with {source}")
+    for old, new in pairs.items():
+        if new not in params or params[new].shape != params[old].shape:
+            raise UserError(f"{field}: {old} cannot be copied to {new}, which is absent or differs")
+
+    def copy(flat):
+        new = {pairs[name]: jnp.copy(x) for name, x in flat.items() if name in pairs}
+        return names.unflatten({**flat, **new})
+
+    ema = copy(names.flatten({"net": state.ema}))["net"] if state.ema else state.ema
+    return state.replace(params=copy(params), ema=ema)
+
+
+def replaced(state: State, arrays: Mapping[str, Any]) -> State:
+    """The state with some of the network's first parameters from elsewhere, averages too.
+
+    Args:
+      state: before the first stage.
+      arrays: by name below `net/`, of the parameters' shapes.
+    """
+    if not arrays:
+        return state
+
+    def put(tree):
+        flat = names.flatten(tree)
+        for name, x in arrays.items():
+            flat[name] = jax.device_put(np.asarray(x, flat[name].dtype), flat[name].sharding)
+        return names.unflatten(flat)
+
+    params = {**state.params, "net": put(state.params["net"])}
+    more = {kind: put(getattr(state, kind)) for kind in ("ema", "teacher") if getattr(state, kind)}
+    return state.replace(params=params, **more)
 
 
 def make_train_step(

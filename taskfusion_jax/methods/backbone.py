@@ -7,10 +7,13 @@ import jax
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 
+from taskfusion_jax.engine import names
 from taskfusion_jax.errors import UserError, did_you_mean
 from taskfusion_jax.models.resnet_generator import ResNetGenerator
 from taskfusion_jax.models.transform_net import TransformNet
 from taskfusion_jax.models.unet import UNet
+from taskfusion_jax.models.vit import ViT
+from taskfusion_jax.porting.vit import load_vit
 
 DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
 
@@ -50,9 +53,24 @@ class Backbone:
         """Fresh parameters with an output layer of so many channels."""
         raise NotImplementedError
 
+    def init_head(self, rng: jax.Array, channels: int) -> dict:
+        """A fresh output layer of so many channels, below its name."""
+        return only(self.init(rng, channels), self.head)
+
+    def pretrained(self) -> dict[str, Any]:
+        """Arrays by name, of those parameters that the config takes from a file."""
+        return {}
+
     def widen(self, params: dict) -> dict:
-        """Parameters as `apply` takes them: one shape whatever the task, so one program."""
-        return params
+        """Parameters as `apply` takes them: one shape whatever the task, so one program. An output
+        layer gets zeros for the channels that its task lacks."""
+        if not self.head:
+            return params
+        head = {
+            name: jnp.pad(x, [(0, 0)] * (x.ndim - 1) + [(0, self.channels - x.shape[-1])])
+            for name, x in params[self.head].items()
+        }
+        return {**params, self.head: head}
 
     def apply(self, params: dict, x: jax.Array, c: jax.Array) -> jax.Array:
         """x: [B, H, W, 3] in [0, 1], c: [B, slots] -> [B, H, W, channels]."""
@@ -97,14 +115,6 @@ class UNetBackbone(Backbone):
         side = self.side
         return UNet(channels, self.widths).init(rng, jnp.zeros((1, side, side, 3)))["params"]
 
-    def widen(self, params):
-        """The output layer with zeros for the channels that a task lacks."""
-        head = {
-            name: jnp.pad(x, [(0, 0)] * (x.ndim - 1) + [(0, self.channels - x.shape[-1])])
-            for name, x in params["head"].items()
-        }
-        return {**params, "head": head}
-
     def apply(self, params, x, c):
         """See `Backbone.apply`. The task shows in the parameters; c is not looked at."""
         return self.net.apply({"params": params}, x)
@@ -129,10 +139,71 @@ class ResNetBackbone(Backbone):
         return self._net(len(params.get("blocks", ()))).apply({"params": params}, x)
 
 
+class ViTBackbone(Backbone):
+    """A vision transformer; `config.vit`. Each task has its own classes; scores [B, classes]."""
+
+    encoder = ""
+    head = "head"
+    hooks = "hooks"
+    """Where the parameters may hold what acts on the tokens; see `models.vit`."""
+
+    def __init__(self, config, channels, parts):
+        """See `Backbone`. Raises UserError for an unknown variant."""
+        super().__init__(config, channels, parts)
+        o = config.vit
+        options = {"remat": o.remat, "dtype": self.dtype}
+        self.net = ViT.variant(o.variant, classes=channels, **options)
+        self.featuriser = ViT.variant(o.variant, classes=0, **options)
+        self.side = self.net.patch
+
+    def init(self, rng, channels):
+        """See `Backbone.init`."""
+        size = self.config.data.size
+        return self.net.clone(classes=channels).init(rng, jnp.zeros((1, size, size, 3)))["params"]
+
+    def init_head(self, rng, channels):
+        """See `Backbone.init_head`. Zeros: no class is likelier than another at first."""
+        shape = self.net.width, channels
+        return {self.head: {"kernel": jnp.zeros(shape), "bias": jnp.zeros((channels,))}}
+
+    def pretrained(self):
+        """See `Backbone.pretrained`: the file or folder `config.vit.weights`; no head."""
+        path = self.config.vit.weights
+        if not path:
+            return {}
+        if path.startswith("run:"):
+            raise UserError(
+                f"config.vit.weights={path} is for comparisons: give a file, or the folder of a "
+                "run that trained such a network (configs/vit_pretrain.py)"
+            )
+        loaded = load_vit(path, self.featuriser, self.config.data.size)
+        return names.flatten(loaded)
+
+    def apply(self, params, x, c):
+        """See `Backbone.apply`. The task shows in the parameters; c is not looked at."""
+        return self.run_with(self.net, params, x)
+
+    def run_with(self, net: ViT, params: dict, x: jax.Array) -> jax.Array:
+        """As `apply`, by a network that differs in what it reads."""
+        hooks = params.get(self.hooks, {})
+        return net.apply({"params": without(params, self.hooks)}, self._normed(x), hooks)
+
+    def features(self, params: dict, x: jax.Array) -> jax.Array:
+        """What the network without head and hooks says of images, [B, width]."""
+        params = without(without(params, self.head), self.hooks)
+        return self.featuriser.apply({"params": params}, self._normed(x))
+
+    def _normed(self, x: jax.Array) -> jax.Array:
+        o = self.config.vit
+        mean, std = (jnp.asarray(v).reshape(1, 1, 1, 3) for v in (o.mean, o.std))
+        return (x - mean) / std
+
+
 BACKBONES = {
     "transform_net": TransformNetBackbone,
     "unet": UNetBackbone,
     "resnet": ResNetBackbone,
+    "vit": ViTBackbone,
 }
 
 

@@ -28,6 +28,8 @@ class Method:
     """Whether one vector may ask for several tasks."""
     backbones: ClassVar[tuple[str, ...]] = ("transform_net",)
     """Those it can be built on."""
+    base_name: str = "base"
+    """What a network that masks lie on is called, for people."""
     parts: ClassVar[Mapping[str, Any]] = {}
     """What a TransformNet is built with: norms and attention of `models.conditioning`."""
 
@@ -58,6 +60,14 @@ class Method:
     def init_net(self, rng: jax.Array, slot: int = 0) -> dict:
         """Fresh parameters of one backbone with the output layer of a slot's task."""
         return self.backbone.init(rng, self.channels.get(slot, 3))
+
+    def pretrained(self) -> Mapping[str, np.ndarray]:
+        """Those first parameters that come from a file, by slash-joined name."""
+        return {}
+
+    def aside(self, params: dict, x: jax.Array, c: np.ndarray) -> dict[str, jax.Array]:
+        """Loss terms of the method's own, by name; arguments as of `apply`."""
+        return {}
 
     def pick(self, params: dict, vector: np.ndarray) -> dict:
         """The backbone's parameters for a task vector, float32 [slots].

@@ -46,6 +46,7 @@ class Piggyback(Routed):
         if self.options.gradient not in DIVISORS:
             hint = did_you_mean(self.options.gradient, DIVISORS)
             raise UserError(f"config.piggyback.gradient: no '{self.options.gradient}'{hint}")
+        self.base_name = "+".join(self.options.base)
         self.base = [config.tasks[name].slot for name in self.options.base]
 
     def init(self, rng):

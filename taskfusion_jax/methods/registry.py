@@ -7,11 +7,13 @@ from ml_collections import ConfigDict
 from taskfusion_jax.errors import UserError, did_you_mean
 from taskfusion_jax.methods.backbone import DTYPES
 from taskfusion_jax.methods.base import Method
+from taskfusion_jax.methods.dualprompt import DualPrompt
 from taskfusion_jax.methods.encin import EncIN
 from taskfusion_jax.methods.film import Film
 from taskfusion_jax.methods.film_chain import FilmChain
 from taskfusion_jax.methods.film_out import FilmOut
 from taskfusion_jax.methods.film_piggyback import FilmPiggyback
+from taskfusion_jax.methods.l2p import L2P
 from taskfusion_jax.methods.piggyback import Piggyback
 from taskfusion_jax.methods.resblock import ResBlock
 from taskfusion_jax.methods.resblock_piggyback import ResBlockPiggyback
@@ -20,6 +22,7 @@ from taskfusion_jax.methods.sgn_bias import SGNBias
 from taskfusion_jax.methods.shared_enc import SharedEnc
 from taskfusion_jax.methods.shared_trunk import SharedTrunk
 from taskfusion_jax.methods.single import Single
+from taskfusion_jax.methods.vit_parts import ViTParts
 
 METHODS = {
     "film": Film,
@@ -35,6 +38,9 @@ METHODS = {
     "film_piggyback": FilmPiggyback,
     "resblock": ResBlock,
     "resblock_piggyback": ResBlockPiggyback,
+    "vit_parts": ViTParts,
+    "l2p": L2P,
+    "dualprompt": DualPrompt,
 }
 
 

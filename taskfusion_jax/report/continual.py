@@ -15,7 +15,7 @@ from taskfusion_jax.report.sheet import MUTED, RULE
 from taskfusion_jax.report.table import Cell, Grid
 from taskfusion_jax.stages import learnt_in
 
-MAIN = ("miou", "iou", "total_loss", "psnr", "mse")
+MAIN = ("miou", "iou", "total_loss", "psnr", "mse", "accuracy")
 """The measure that speaks for a task: the first of these that it has."""
 NEXT, END = " after the next task", " at the end"
 

@@ -6,11 +6,13 @@ from rich.console import Console
 from taskfusion_jax.engine.files import read_json, write_json
 from taskfusion_jax.engine.writers import read_metrics
 from taskfusion_jax.mask_study import study
+from taskfusion_jax.metrics.continual import stream_metrics
 from taskfusion_jax.report import figures
 from taskfusion_jax.report.continual import more_grids
 from taskfusion_jax.report.html import write_report
 from taskfusion_jax.report.masks import zeros_figure
 from taskfusion_jax.report.table import results_table, rich_table
+from taskfusion_jax.stages import learnt_in
 from taskfusion_jax.workdir import Workdir
 
 
@@ -35,6 +37,8 @@ def write_results(experiment, folder: Workdir) -> None:
             combined = "+" in task
             label = stage.options.combine if combined and kind == "output" else kind
             shown.setdefault(task, {})[label] = images
+    alike = _alike(matrix, done["data_of"])
+    metrics |= stream_metrics(alike, learnt_in(config))
     results = {
         "name": config.name,
         "command": done["command"],
@@ -47,11 +51,11 @@ def write_results(experiment, folder: Workdir) -> None:
         "seconds": done["seconds"],
         "frechet": done["frechet"],
         "metrics": metrics,
-        "matrix": _alike(matrix, done["data_of"]),
+        "matrix": alike,
         "sweeps": sweeps,
     }
     if experiment.has_masks and folder.tasks.exists():
-        results["masks"] = study(folder.tasks, "+".join(config.piggyback.base))
+        results["masks"] = study(folder.tasks, experiment.method.base_name)
         zeros_figure(folder.figures / "zeros.png", results["masks"])
     folder.report.unlink(missing_ok=True)  # written last, it says that all this is whole
     write_json(folder.results, results)
@@ -80,7 +84,8 @@ def _draw(experiment, folder: Workdir, shown: dict, sweeps: dict) -> None:
             painting = np.asarray(experiment.paintings[name][0])
             images["painting"] = [_square(painting)] * len(images["output"])
         rows.append((name, images))
-    figures.task_grid(folder.figures / "tasks.png", rows)
+    if rows:
+        figures.task_grid(folder.figures / "tasks.png", rows)
     if combined:
         ways = ("M1", "M2", "M3", "M4")
         rows = []

@@ -61,6 +61,14 @@ class Metric:
         return self.best is not None and not math.isclose(baseline, self.best, abs_tol=1e-6)
 
 
+WAYS = {
+    "joint": "all heads at once",
+    "by_confidence": "task by confidence",
+    "by_keys": "task by keys",
+    "by_prototypes": "task by prototypes",
+}
+"""How classes are told where no task is named; see `protocols`."""
+
 METRICS = {
     "psnr": Metric("PSNR", "dB", best=-10 * math.log10(MSE_FLOOR), digits=2),
     "ssim": Metric("SSIM", best=1, digits=3),
@@ -68,7 +76,21 @@ METRICS = {
     "mse": Metric("MSE", best=0, digits=4),
     "iou": Metric("IoU", best=1, digits=3),
     "miou": Metric("mIoU", best=1, digits=3),
-    "accuracy": Metric("pixel accuracy", best=1, digits=3),
+    "accuracy": Metric("accuracy", best=1, digits=3),
+    "top_5": Metric("top-5 accuracy", best=1, digits=3),
+    "nll": Metric("cross-entropy", "nats", best=0),
+    **{
+        f"accuracy_{way}": Metric(f"accuracy, {words}", best=1, digits=3)
+        for way, words in WAYS.items()
+    },
+    **{
+        f"task_found_{way}": Metric(f"task found, {words}", best=1, digits=3)
+        for way, words in WAYS.items()
+    },
+    "as_learnt": Metric("accuracy as learnt", best=1, digits=3),
+    "average_accuracy": Metric("accuracy at the end", best=1, digits=3),
+    "forgetting": Metric("forgetting", best=0, digits=3),
+    "forward_transfer": Metric("forward transfer", best=1, digits=3),
     "iou_image": Metric("IoU per image", best=1, digits=3),
     "style_loss": Metric("style loss", best=0),
     "content_loss": Metric("content loss", best=0),

@@ -44,6 +44,8 @@ class _ClassMap(Task):
 class ClassScores(_ClassMap):
     """One score (logit) per class and pixel."""
 
+    gives: ClassVar[frozenset[str]] = frozenset({"pixels", "scores of pixels"})
+
     @property
     def channels(self) -> int:
         return self.classes

@@ -21,6 +21,7 @@ class Rows:
       output, target: [B, H, W, channels of the task], images in [0, 1].
       clean: [B, H, W, 3] in [0, 1].
       mask: [B, H, W], 0 background, 1 object, 255 void; class ids where the task keeps them.
+      label: [B, 2], class of the image, and of the one mixed into it; share: [B], of the former.
       features, clean_features: VGG16 maps of output and clean image, where a term needs them.
       painting_grams: Gram matrices [1, C, C] of the task's painting by layer, likewise.
       critic: the discriminator's verdict on the output, [B, h, w, 1], likewise.
@@ -31,6 +32,8 @@ class Rows:
     clean: jax.Array
     target: jax.Array
     mask: jax.Array
+    label: jax.Array | None = None
+    share: jax.Array | None = None
     features: Mapping[str, jax.Array] | None = None
     clean_features: Mapping[str, jax.Array] | None = None
     painting_grams: Mapping[str, jax.Array] | None = None
@@ -56,6 +59,16 @@ def cross_entropy(rows: Rows) -> jax.Array:
     """Of class scores, in nats: the mean over images of each one's mean over pixels not void."""
     ids = jnp.minimum(rows.mask, rows.task.classes - 1).astype(jnp.int32)
     return _mean(optax.softmax_cross_entropy_with_integer_labels(rows.output, ids), rows)
+
+
+def label_cross_entropy(rows: Rows) -> jax.Array:
+    """Of an image's class scores, in nats; a mixed image has both classes (Zhang et al. 2018)."""
+
+    def one(label):
+        return optax.softmax_cross_entropy_with_integer_labels(rows.output, label)
+
+    first, second = one(rows.label[:, 0]), one(rows.label[:, 1])
+    return jnp.mean(rows.share * first + (1 - rows.share) * second)
 
 
 def _mean(error: jax.Array, rows: Rows) -> jax.Array:
@@ -93,5 +106,19 @@ def smooth(rows: Rows) -> jax.Array:
     return jnp.mean((y[:, 1:] - y[:, :-1]) ** 2) + jnp.mean((y[:, :, 1:] - y[:, :, :-1]) ** 2)
 
 
-TERMS = {f.__name__: f for f in (l1, l2, cross_entropy, content, style, adversarial, smooth)}
+TERMS = {
+    f.__name__: f
+    for f in (
+        *(l1, l2, adversarial, smooth),
+        *(content, style),
+        *(cross_entropy, label_cross_entropy),
+    )
+}
 PERCEPTUAL = frozenset({"content", "style"})
+NEEDS = {
+    **dict.fromkeys(("l1", "l2", "adversarial", "smooth"), "pixels"),
+    **dict.fromkeys(PERCEPTUAL, "a painting"),
+    "cross_entropy": "scores of pixels",
+    "label_cross_entropy": "scores of an image",
+}
+"""Term -> what a task must give for it, see `Task.gives`."""

@@ -17,6 +17,7 @@ from taskfusion_jax.tasks.segmentation import ignore_void
 
 Batch = Mapping[str, jax.Array]
 Apply = Callable[[Any, jax.Array, np.ndarray], jax.Array]
+Aside = Callable[[Any, jax.Array, np.ndarray], dict[str, jax.Array]]
 
 
 def to_float(images: jax.Array) -> jax.Array:
@@ -65,29 +66,41 @@ class Objective:
       critic: the discriminator, whose parameters are `params["critic"]`.
       vgg: the feature network, whose parameters are `constants["vgg"]`.
       entries: the layout of a group of rows.
+      aside: (network parameters, x, c) -> loss terms of the method's own.
       vectors: float32 [rows, slots], the task vector of each row of a group.
     """
 
-    def __init__(self, apply: Apply, critic: PatchGAN, vgg: VGG16, entries: list[Judged]):
+    def __init__(
+        self,
+        apply: Apply,
+        critic: PatchGAN,
+        vgg: VGG16,
+        entries: list[Judged],
+        aside: Aside = lambda params, x, c: {},
+    ):
         self.apply, self.critic, self.vgg, self.entries = apply, critic, vgg, entries
+        self.aside = aside
         rows = max(entry.last for entry in entries)
         self.vectors = np.zeros((rows, entries[0].asked.slots), np.float32)
         for entry in entries:
             self.vectors[entry.first : entry.last] = entry.asked.vector
 
     def __call__(self, params: dict, teacher: Any, constants: dict, batch: Batch):
-        """See `Rows` for the arrays; batch: input, clean uint8 [G, R, H, W, 3], mask [G, R, H, W].
+        """See `Rows` for the arrays; batch: input, clean uint8 [G, R, H, W, 3], mask [G, R, H, W],
+        label int32 [G, R, 2], share float32 [G, R].
 
         Returns:
           The scalar loss, and scalar metrics `task/term`, `critic/loss` and `loss`.
         """
         groups = batch["input"].shape[0]
         inputs = to_float(rearrange(batch["input"], "g r h w c -> (g r) h w c"))
-        outputs = self.apply(params["net"], inputs, np.tile(self.vectors, (groups, 1)))
-        outputs = rearrange(outputs, "(g r) h w c -> g r h w c", g=groups)
+        vectors = np.tile(self.vectors, (groups, 1))
+        outputs = self.apply(params["net"], inputs, vectors)
+        outputs = rearrange(outputs, "(g r) ... -> g r ...", g=groups)
         views = [self._rows(entry, outputs, teacher, batch) for entry in self.entries]
         self._add_features(views, constants, groups)
         metrics = self._add_critic(views, params, groups)
+        metrics |= self.aside(params["net"], inputs, vectors)
         loss = sum(metrics.values())
         for entry, view in zip(self.entries, views, strict=True):
             for term, weight in entry.task.loss.items():
@@ -108,7 +121,9 @@ class Objective:
         start = to_float(take(batch[entry.task.target_of]))
         target = entry.task.target(start, mask, stylise)
         output = take(outputs)[..., : entry.task.channels]
-        return Rows(entry.task, output, clean, target, mask)
+        return Rows(
+            entry.task, output, clean, target, mask, take(batch["label"]), take(batch["share"])
+        )
 
     def _add_features(self, views: list[Rows], constants: dict, groups: int) -> None:
         """One pass of VGG16 over all rows that any perceptual term looks at."""

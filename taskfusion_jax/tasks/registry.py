@@ -9,6 +9,7 @@ from taskfusion_jax.errors import UserError, did_you_mean
 from taskfusion_jax.tasks import losses
 from taskfusion_jax.tasks.base import Task
 from taskfusion_jax.tasks.class_maps import ClassScores, PaintedClasses
+from taskfusion_jax.tasks.classification import Classification
 from taskfusion_jax.tasks.colourisation import Colourisation
 from taskfusion_jax.tasks.combined import Combined
 from taskfusion_jax.tasks.completion import Completion
@@ -26,6 +27,7 @@ KINDS = {
     "class_scores": ClassScores,
     "painted_classes": PaintedClasses,
     "colourisation": Colourisation,
+    "classification": Classification,
 }
 
 
@@ -52,7 +54,7 @@ def _single(name: str, options: ConfigDict, slots: int) -> Task:
     if kind not in KINDS:
         raise UserError(f"{field}.kind: no kind '{kind}'{did_you_mean(kind, KINDS)}")
     made = KINDS[kind]
-    _check_terms(f"{field}.loss", options["loss"], made is Style, made is ClassScores)
+    _check_terms(f"{field}.loss", options["loss"], made.gives)
     options["loss"] = {term: weight for term, weight in options["loss"].items() if weight}
     active = () if slot == 0 else (slot,)
     try:
@@ -69,12 +71,12 @@ def _combined(name: str, options: ConfigDict, tasks: dict[str, Task], slots: int
     if len(set(parts)) < max(len(parts), 2):
         raise UserError(f"{field}: join two or more different tasks with '+'")
     for part in parts:
-        if tasks[part].classes or tasks[part].channels != 3:
+        if tasks[part].classes or tasks[part].channels != 3 or not tasks[part].makes_image:
             raise UserError(f"{field}: '{part}' makes no image, so it cannot be combined")
     _check_present(field, options, ("by", "loss"))
     if options.by not in ("sequential", "mask"):
         raise UserError(f"{field}.by: '{options.by}' is neither 'sequential' nor 'mask'")
-    _check_terms(f"{field}.loss", options.loss, painted=False, scores=False)
+    _check_terms(f"{field}.loss", options.loss, Combined.gives)
     parts = tuple(tasks[part] for part in parts)
     active = tuple(slot for part in parts for slot in part.active)
     return Combined(name, active, slots, options.loss.to_dict(), parts, options.by)
@@ -86,17 +88,17 @@ def _check_present(field: str, options: Mapping[str, Any], keys: tuple[str, ...]
             raise UserError(f"{field}: '{key}' is missing")
 
 
-def _check_terms(field: str, terms: Mapping[str, float], painted: bool, scores: bool) -> None:
+def _check_terms(field: str, terms: Mapping[str, float], given: frozenset[str]) -> None:
     for term, weight in terms.items():
         if term not in losses.TERMS:
             raise UserError(f"{field}: no loss term '{term}'{did_you_mean(term, losses.TERMS)}")
         if not weight:  # how a run takes back what its base has
             continue
-        if term in losses.PERCEPTUAL and not painted:
-            raise UserError(f"{field}: '{term}' needs a painting; only tasks of kind 'style' do it")
-        if term == "cross_entropy" and not scores:
+        need = losses.NEEDS[term]
+        if need not in given:
+            kinds = [f"'{kind}'" for kind, made in KINDS.items() if need in made.gives]
             raise UserError(
-                f"{field}: '{term}' needs scores; only tasks of kind 'class_scores' do it"
+                f"{field}: '{term}' needs {need}; only tasks of kind {', '.join(kinds)} do it"
             )
 
 

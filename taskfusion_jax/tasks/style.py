@@ -20,6 +20,7 @@ class Style(Task):
     painting: str
     painting_size: int
 
+    gives: ClassVar[frozenset[str]] = frozenset({"pixels", "a painting"})
     has_target: ClassVar[bool] = False
 
     def target(self, clean: jax.Array, mask: jax.Array, stylise: Stylise) -> jax.Array:

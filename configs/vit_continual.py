@@ -1,0 +1,193 @@
+"""One ViT, many classification tasks one after another: what each way to adapt it costs and gives.
+
+    python -m taskfusion_jax.compare --config=configs/vit_continual.py:small --workdir=runs/vit
+
+pretrains a small ViT on ten kinds of embedded shapes, then teaches it three further tasks by each
+way, with three seeds, on two CPU cores in under an hour. In full a ViT-B/16 learns CIFAR-100 in
+ten steps; it wants that data set (TFDS) and weights, and was never run here:
+
+    --config.base.vit.weights=B_16.npz --config.base.data.tfds.data_dir=DATA
+
+Streams, named after the colon: `cifar100` (10 steps of 10 classes), `cifar10` and `fashion_mnist`
+(5 steps of 2), `sets` (half of CIFAR-10, Fashion-MNIST, MNIST; the other half pretrains),
+`embedded` (two halves of the other shapes, then digits). Data from files in place of TFDS:
+
+    --config=configs/vit_continual.py:sets,small
+    --config.base.data_of.cifar.source=npz --config.base.data_of.cifar.npz.train=TRAIN.npz ...
+    --config.base.data_of.fashion.source=idx --config.base.data_of.fashion.idx.dir=FOLDER
+
+One run alone, and its counts:
+
+    python -m taskfusion_jax.describe --config=configs/vit_continual.py:prefixes --json
+"""
+
+import math
+
+from configs import common, compared
+
+PRETRAIN = "pretrain"
+PARTS = {
+    "head": (),
+    "prompts": ("prompts",),
+    "deep_prompts": ("deep_prompts",),
+    "prefixes": ("prefixes",),
+    "rkr": ("rkr",),
+    "lora": ("lora",),
+    "adapters": ("adapters",),
+    "norm_film": ("norm_film",),
+    "mask": ("mask",),
+    "prefixes_rkr": ("prefixes", "rkr"),
+    "mask_rkr": ("mask", "rkr"),
+}
+POOLS = ("l2p", "dualprompt")
+RUNS = (*PARTS, *POOLS, "finetune")
+TABLES = {"One ViT, many tasks": RUNS}
+
+
+def get_config(arg: str = ""):
+    """arg, joined by commas: a stream; a run's name for its config alone; small; tiny."""
+    options = common.parse(arg, (PRETRAIN, *RUNS, *STREAMS, "small", "tiny"))
+    streams = [name for name in STREAMS if name in options]
+    if len(streams) > 1:
+        raise ValueError(f"two streams, {' and '.join(streams)}: give one")
+    small = bool(options & {"small", "tiny"})
+    stream = streams[0] if streams else "embedded" if small else "cifar100"
+    config = base(stream, small)
+    if "tiny" in options:
+        common.tiny(config)
+    runs = {PRETRAIN: pretrain(config), **{name: run(config, name) for name in RUNS}}
+    made = compared.comparison(config, runs, TABLES, options)
+    if "base" in made:
+        made.once = (PRETRAIN,)
+        made.seeds = (0, 1, 2) if small else (0,)
+        made.shown = ("accuracy", "average_accuracy", "forgetting", "accuracy_joint")
+        made.shown += tuple(f"accuracy_by_{way}" for way in ("confidence", "keys", "prototypes"))
+    return made
+
+
+def base(stream: str, small: bool):
+    """What all runs share; stream: a key of `STREAMS`."""
+    config = common.get_config()
+    config.name = "vit_continual"
+    config.method, config.backbone = "vit_parts", "vit"
+    config.combined = {}
+    config.data.update({"size": 224, "scale": 0.8, "source": "tfds"})
+    config.data.tfds.update({"mask_key": "", "label_key": "label"})
+    config.evaluate.update({"class_incremental": True, "frechet_layers": (), "images": 1000})
+    config.optimiser.clip_norm = 1.0
+    # A mask's values have far to go; at this rate they cross the threshold.
+    config.optimiser.lr_rules = ((".*/mask/.*", 0.5),)
+    del config.tasks
+    tasks = {PRETRAIN: {}, **STREAMS[stream](config)}
+    config.tasks, config.slots = {}, len(tasks) + 1
+    for slot, (name, changes) in enumerate(tasks.items(), 1):
+        config.tasks[name] = {"kind": "classification", "slot": slot}
+        config.tasks[name].update({"labels": changes.pop("labels", 10)})
+        config.tasks[name]["loss"] = {"label_cross_entropy": 1.0}
+        config.data_of[name] = common.following(config.data)
+        config.data_of[name].update(changes)
+        config.stages[name] = common.stage(
+            *(2000, {name: 64}, "M1", 3e-3), schedule="cosine", warmup=20
+        )
+    config.schedule = tuple(tasks)[1:]
+    _pretraining(config, stream)
+    if small:
+        _small(config)
+    return config
+
+
+def _small(config):
+    """A narrow ViT on 32x32 images, parts of about 3 % of it each."""
+    config.vit.update({"variant": "micro/4", "weights": f"run:{PRETRAIN}"})
+    config.data.update({"size": 32, "threads": 1})
+    config.parts.prefixes.length, config.parts.deep_prompts.length = 12, 24
+    config.parts.prompts.length, config.parts.rkr.rank = 24, 1
+    config.parts.lora.rank, config.parts.adapters.width = 6, 5
+    config.pool.update({"size": 10, "length": 4, "top": 4})
+    config.dualprompt.update({"general_blocks": (0, 1), "expert_blocks": (2, 3)})
+    for name, stage in config.stages.items():
+        steps = 1500 if name == PRETRAIN else 150
+        stage.update({"steps": steps, "rows": {name: 32}})
+    config.evaluate.update({"images": 256, "batch": 64})
+    config.checkpoint.every, config.log_every = 500, 20
+
+
+def _pretraining(config, stream: str):
+    """On labels of its own, with random augmentation and mixing."""
+    config.data_of[PRETRAIN].update({"augment": 2, "augment_strength": 5, "mixup": 0.2})
+    config.stages[PRETRAIN].update({"lr": 1e-3, "warmup": 100})
+    changes = _PRETRAINED_ON[stream]
+    config.tasks[PRETRAIN].labels = changes["labels"]
+    config.data_of[PRETRAIN].update({k: x for k, x in changes.items() if k != "labels"})
+
+
+def pretrain(config) -> dict:
+    """The run that the others begin with: the whole network moves, without any part."""
+    schedule = {"schedule": (PRETRAIN,), "parts": {"use": (), "base": (PRETRAIN,)}}
+    return {**schedule, "vit": {"weights": ""}, "evaluate": {"class_incremental": False}}
+
+
+def run(config, name: str) -> dict:
+    """What differs from the base in a run."""
+    slots = {task: config.tasks[task].slot for task in config.schedule}
+    changes = {"parts": {"use": PARTS.get(name, ())}}
+    shared = {"finetune": "net/base/.*|", "l2p": "net/pool/.*|", "dualprompt": "net/general/.*|"}
+    stages = {
+        task: {"trainable": f"{shared.get(name, '')}net/task_{slot}/.*"}
+        for task, slot in slots.items()
+    }
+    if name == "finetune":
+        for task in stages:
+            stages[task]["lr"] = config.stages[task].lr / 3
+    if name in POOLS:
+        changes["method"] = name
+    if name == "prefixes_rkr":  # both together as many numbers as either alone
+        half = config.parts.prefixes.length // 2
+        changes["parts"]["prefixes"] = {"length": half}
+        changes["parts"]["rkr"] = {"rank": max(1, config.parts.rkr.rank // 2)}
+    return {**changes, "stages": stages}
+
+
+def _tfds(name: str, classes: range | tuple = (), labels: int = 0) -> dict:
+    return {"tfds": {"name": name}, "keep": tuple(classes), "labels": labels or len(classes)}
+
+
+def _split(name: str, steps: int, classes: int):
+    """A stream of one data set's classes in equal steps, in their order."""
+    each = math.ceil(classes / steps)
+    return {
+        f"part_{i + 1}": _tfds(name, range(i * each, min(classes, (i + 1) * each)))
+        for i in range(steps)
+    }
+
+
+def _sets(config):
+    gray = {"flip": False}
+    return {
+        "cifar": _tfds("cifar10", range(5, 10)),
+        "fashion": {**_tfds("fashion_mnist", labels=10)},
+        "digits": {**_tfds("mnist", labels=10), **gray},
+    }
+
+
+def _embedded(config):
+    shapes = {"source": "shapes", "labels": 5}
+    return {
+        "shapes_1": {**shapes, "keep": tuple(range(10, 15))},
+        "shapes_2": {**shapes, "keep": tuple(range(15, 20))},
+        "digits": {"source": "digits", "flip": False, "labels": 10},
+    }
+
+
+STREAMS = {
+    "cifar100": lambda config: _split("cifar100", 10, 100),
+    "cifar10": lambda config: _split("cifar10", 5, 10),
+    "fashion_mnist": lambda config: _split("fashion_mnist", 5, 10),
+    "sets": _sets,
+    "embedded": _embedded,
+}
+_SHAPES = {"source": "shapes", "keep": tuple(range(10)), "labels": 10}
+_PRETRAINED_ON = {
+    **dict.fromkeys(("cifar100", "cifar10", "fashion_mnist", "embedded"), _SHAPES),
+    "sets": _tfds("cifar10", range(5)),
+}

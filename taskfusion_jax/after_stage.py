@@ -1,0 +1,63 @@
+"""What is measured when a stage ends, and kept in the run's folder."""
+
+from collections.abc import Callable
+
+from rich.console import Console
+
+from taskfusion_jax.engine import distributed
+from taskfusion_jax.engine.provenance import provenance
+from taskfusion_jax.engine.state import State
+from taskfusion_jax.evaluator import Evaluator
+from taskfusion_jax.stages import Stage
+from taskfusion_jax.workdir import Workdir
+
+
+def evaluate_stage(
+    evaluator: Evaluator,
+    state: State,
+    stage: Stage,
+    folder: Workdir,
+    console: Console,
+    seconds: float,
+    check_stop: Callable[[], None],
+) -> None:
+    """Measures the network as it is after (or within) a stage, and keeps that in the folder.
+
+    Args:
+      evaluator: of the run's experiment.
+      state: the run's state.
+      stage: where the state is.
+      folder: the run's folder.
+      console: shows which task is at hand.
+      seconds: training time so far, for the record.
+      check_stop: called between tasks; may raise to stop.
+    """
+    experiment = evaluator.experiment
+    tasks = evaluator.learnt(stage)
+    with console.status("evaluating") as status:
+
+        def progress(name):
+            check_stop()
+            count = len(evaluator.of_task[name])
+            status.update(f"evaluating {name} ({len(tasks)} tasks, {count} images each)")
+
+        params = experiment.eval_params(state)
+        metrics, pictures, sweeps = evaluator(params, stage.options.combine, progress, tasks)
+        if evaluator.options.class_incremental:
+            status.update("evaluating all classes at once")
+            learnt = evaluator.learnt(stage, only=True)
+            later = experiment.stages[1 : stage.index + 1]
+            base_moved = any(experiment.moves(s, "net/base/") for s in later)
+            metrics |= evaluator.class_incremental(params, learnt, base_moved)
+    values = {
+        "metrics": metrics,
+        "sweeps": sweeps,
+        "step": int(state.step),
+        "seconds": round(seconds, 1),
+        "data": evaluator.data,
+        "data_of": evaluator.data_of,
+        "frechet": evaluator.features.name if evaluator.features else "",
+        **provenance(),
+    }
+    if distributed.is_main():
+        folder.save_evaluation(stage.name, values, pictures)

@@ -1,0 +1,32 @@
+"""Prefixes: learnt keys and values in every block's attention (Li & Liang 2021, Prefix-Tuning)."""
+
+from typing import ClassVar
+
+import jax
+
+from taskfusion_jax.methods.parts.base import Part
+
+
+class Prefixes(Part):
+    """`block_I/keys`, `block_I/values` [length, heads, width / heads].
+
+    A prefix has no queries, so it costs less time than as many prompts, and twice the parameters.
+    """
+
+    least: ClassVar = {"length": 1}
+
+    def init(self, rng, base):
+        """See `Part.init`."""
+        keys = jax.random.split(rng, self.vit.depth)
+        return self.each_block(lambda i: init_prefix(keys[i], self.options.length, self.vit))
+
+    def hooks(self, own):
+        """See `Part.hooks`."""
+        return own
+
+
+def init_prefix(rng: jax.Array, length: int, vit) -> dict:
+    """Fresh `keys` and `values` of one block, uniform in [-1, 1] as in the code of L2P."""
+    shape = length, vit.heads, vit.width // vit.heads
+    draw = jax.random.uniform(rng, (2, *shape), minval=-1.0, maxval=1.0)
+    return {"keys": draw[0], "values": draw[1]}
