@@ -45,7 +45,7 @@ def read_arrays(path: Path, ways: str) -> Arrays:
 
     Args:
       path: `*.ckpt`, a pickle of nested dicts of NumPy arrays (names are joined by `/`); `*.pth`,
-        a PyTorch state dict; or `*.safetensors`.
+        a PyTorch state dict; `*.npz`, an archive of NumPy; or `*.safetensors`.
       ways: what the user is told to do if there is no such file.
 
     Raises:
@@ -59,7 +59,11 @@ def read_arrays(path: Path, ways: str) -> Arrays:
 
 
 def exactly(
-    arrays: Arrays, shapes: Mapping[str, tuple[int, ...]], pass_over: str, origin: str
+    arrays: Arrays,
+    shapes: Mapping[str, tuple[int, ...]],
+    pass_over: str,
+    origin: str,
+    most: int | None = None,
 ) -> Arrays:
     """Returns the arrays of these names as float32, if the file holds them and no others.
 
@@ -68,6 +72,7 @@ def exactly(
       shapes: name -> shape of what it must hold.
       pass_over: regular expression of the names' beginnings that it may hold besides.
       origin: what begins the message, such as "vgg16.pth: not the weights of VGG16".
+      most: faults that the message lists before it counts the others; None = all.
 
     Raises:
       UserError: an array is missing, extra or misshaped; all of them are told at once.
@@ -82,7 +87,9 @@ def exactly(
         if array.shape != shapes[name]
     ]
     if faults:
-        raise UserError(f"{origin}: {'; '.join(faults)}")
+        listed = faults[:most]
+        more = f"; and {len(faults) - len(listed)} more" if len(listed) < len(faults) else ""
+        raise UserError(f"{origin}: {'; '.join(listed)}{more}")
     return found
 
 
@@ -136,6 +143,16 @@ def _read_torch(path: Path) -> Arrays:
         raise UserError(f"{path}: not a state dict of tensors alone: {reason}") from None
 
 
+def _read_npz(path: Path) -> Arrays:
+    try:
+        # Opened here, for numpy leaves a broken archive open.
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+            return {name: np.asarray(archive[name], np.float32) for name in archive.files}
+    except Exception as error:  # as above
+        reason = str(error).partition("\n")[0]
+        raise UserError(f"{path}: not an archive of numpy arrays alone: {reason}") from None
+
+
 def _read_safetensors(path: Path) -> Arrays:
     try:
         return load_file(path)
@@ -143,4 +160,9 @@ def _read_safetensors(path: Path) -> Arrays:
         raise UserError(f"{path}: not a safetensors file: {error}") from None
 
 
-_READERS = {".ckpt": _read_pickle, ".pth": _read_torch, ".safetensors": _read_safetensors}
+_READERS = {
+    ".ckpt": _read_pickle,
+    ".npz": _read_npz,
+    ".pth": _read_torch,
+    ".safetensors": _read_safetensors,
+}
