@@ -14,13 +14,12 @@ import numpy as np
 
 from taskfusion_jax.data.pipeline import Spaced
 from taskfusion_jax.methods.l2p import cosines
+from taskfusion_jax.metrics.continual import ALL
 from taskfusion_jax.tasks.base import Task
 
 if TYPE_CHECKING:
     from taskfusion_jax.evaluator import Evaluator
 
-ALL = "all_classes"
-"""What stands for the task in the names of these metrics."""
 PER_CLASS = 20
 """Training images whose mean feature is a class's prototype."""
 

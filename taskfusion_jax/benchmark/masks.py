@@ -13,7 +13,12 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from taskfusion_jax.benchmark.classify import unet_flops
-from taskfusion_jax.benchmark.own_step import choose_stage, noise_batch, own_step
+from taskfusion_jax.benchmark.own_step import (
+    choose_stage,
+    noise_batch,
+    own_step,
+    with_rows,
+)
 from taskfusion_jax.benchmark.programs import Called
 from taskfusion_jax.benchmark.work import Work
 from taskfusion_jax.engine import names
@@ -43,9 +48,9 @@ class Masks:
                 "config.plain describes, as in configs/bench_masks.py"
             )
         self.batch = batch
-        self.experiment = _with_rows(config, {}, batch)
+        self.experiment = with_rows(config, {}, batch)
         self.dtype = self.experiment.method.dtype
-        self._plain = _with_rows(config, config.plain, batch)
+        self._plain = with_rows(config, config.plain, batch)
         self._masked = _masked_tasks(self.experiment)
         self.stage = self._choose(stage)
         self.task, *_ = self._turns = turns(self.stage, self.experiment.tasks)
@@ -173,16 +178,6 @@ class Masks:
             "task/bytes": path.stat().st_size,
             "task/mask_bytes": sum(x.nbytes for x in bits),
         }
-
-
-def _with_rows(config: ConfigDict, changes: Mapping, rows: int) -> Experiment:
-    """The experiment of a changed config with so many rows of every task in its stages."""
-    config = config.copy_and_resolve_references()
-    config.update(changes)
-    for name in config.schedule:
-        given = config.stages[name].rows
-        given.update(dict.fromkeys(given, rows))
-    return Experiment(config)
 
 
 def _masked_tasks(experiment: Experiment) -> list[str]:

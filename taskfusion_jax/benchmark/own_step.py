@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 import numpy as np
+from ml_collections import ConfigDict
 
 from taskfusion_jax.benchmark.programs import Step
 from taskfusion_jax.engine import mesh as meshes
@@ -23,17 +24,36 @@ def choose_stage(stages: list[Stage], name: str | None) -> Stage:
     return by_name[name]
 
 
-def noise_batch(experiment: Experiment, rows: int, classes: int = 2) -> dict[str, np.ndarray]:
-    """Noise for images, and masks with background, other classes in equal parts, and void.
+def noise_batch(
+    experiment: Experiment, rows: int, classes: int = 2, labels: int = 1
+) -> dict[str, np.ndarray]:
+    """Noise for images, masks with background, other classes in equal parts, and void, and labels.
 
-    rows: of each group.
+    rows: of each group; labels: how many classes images have.
     """
     rng, size = np.random.default_rng(experiment.config.seed), experiment.config.data.size
     shape = (experiment.groups, rows, size, size)
     pair = rng.integers(0, 256, (2, *shape, 3), np.uint8)
     ids = np.array([*range(classes), VOID], np.uint8)
     mask = rng.choice(ids, shape, p=(0.6, *[0.35 / (classes - 1)] * (classes - 1), 0.05))
-    return {"input": pair[0], "clean": pair[1], "mask": mask}
+    label = rng.integers(0, labels, shape[:2], np.int32)
+    return {
+        "input": pair[0],
+        "clean": pair[1],
+        "mask": mask,
+        "label": np.stack([label, label], axis=-1),
+        "share": np.ones(shape[:2], np.float32),
+    }
+
+
+def with_rows(config: ConfigDict, changes: Mapping, rows: int) -> Experiment:
+    """The experiment of a changed config with so many rows of every task in its stages."""
+    config = config.copy_and_resolve_references()
+    config.update(changes)
+    for name in config.schedule:
+        given = config.stages[name].rows
+        given.update(dict.fromkeys(given, rows))
+    return Experiment(config)
 
 
 def own_step(

@@ -16,6 +16,7 @@ WORKLOADS = {
     "piggyback": "masks:Masks",
     "unet": "classify:UNetWorks",
     "vit": "classify:ViTWorks",
+    "vit_parts": "parts:Parts",
 }
 """Method -> module and class here."""
 

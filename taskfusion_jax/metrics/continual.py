@@ -7,8 +7,9 @@ from collections.abc import Mapping
 
 import numpy as np
 
-STREAM = "stream"
-"""What stands for the task in the names of these metrics."""
+STREAM, ALL = "stream", "all_classes"
+"""What stand for the task in the names of metrics: of the whole stream, and where no task is named
+(`protocols`)."""
 
 
 def stream_metrics(

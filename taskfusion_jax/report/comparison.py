@@ -19,6 +19,7 @@ from taskfusion_jax.report import masks, table
 from taskfusion_jax.report.comparison_figures import draw_comparison
 from taskfusion_jax.report.continual import as_learnt
 from taskfusion_jax.report.html import write_comparison_report
+from taskfusion_jax.report.stream import stream_grid
 from taskfusion_jax.report.table import Cell, Grid
 
 SHOWN = ("psnr", "ssim", "lpips", "iou", "frechet", "style_loss")
@@ -89,6 +90,7 @@ def _gather(compared: Comparison) -> dict:
             "bits": sizes["mask_bits_per_task"],
             "bytes": sizes["bytes"],
             "bytes_per_task": sizes["bytes_per_task"],
+            "percent_per_task": sizes["percent_per_task"],
             "masks": results[0].get("masks"),
         }
     _check_alike(compared, runs)
@@ -131,7 +133,13 @@ def _spread(values: list[float]) -> dict[str, float]:
 
 def grids(done: Mapping) -> list[Grid]:
     """Every table of a parsed `table.json`: one row per task and metric, one column per run."""
-    made = []
+    listed = {
+        name: done["runs"][name]
+        for names in done["tables"].values()
+        for name in names
+        if name in done["runs"]
+    }
+    made = [grid for grid in (stream_grid(listed),) if grid]
     for title, names in done["tables"].items():
         chosen = [name for name in names if name in done["runs"]]
         if chosen:

@@ -10,6 +10,7 @@ from taskfusion_jax.comparison import Comparison
 from taskfusion_jax.report import figures
 from taskfusion_jax.report.continual import main_metric, quality_figure
 from taskfusion_jax.report.masks import zeros_figure
+from taskfusion_jax.report.stream import budget_figure, stream_grid
 from taskfusion_jax.stages import learnt_in
 
 
@@ -48,6 +49,10 @@ def draw_comparison(compared: Comparison, runs: Mapping[str, Mapping]) -> None:
             zeros_figure(folder / f"zeros_of_{name}.png", run["masks"])
     if points := _quality(runs):
         quality_figure(folder / "quality.png", points)
+    listed = [name for columns in compared.config.tables.values() for name in columns]
+    streams = {name: runs[name] for name in dict.fromkeys(listed) if name in runs}
+    if stream_grid(streams):
+        budget_figure(folder / "budget.png", streams)
     first = next(iter(shown))
     for path in compared.folder(first, most).figures.glob("*.png"):
         if not path.stem.startswith("curves"):

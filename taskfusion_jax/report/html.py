@@ -57,6 +57,17 @@ FIGURES = {
         "One point per run: how well it does a task just after learning it, and how much the task "
         "adds to what is kept. Best are runs to the left, and at the height that the arrow says.",
     ),
+    "budget": (
+        "Accuracy against parameters",
+        "One point per run: mean accuracy just after each task was learnt, and how much a task "
+        "adds, in percent of what all tasks share. Bars are standard deviations over seeds. Best "
+        "are runs to the left and high up.",
+    ),
+    "matrix": (
+        "Every task after every stage",
+        "A row per task, a column per stage. From the stage that teaches it on, a row that keeps "
+        "its number is a task that is not forgotten.",
+    ),
     "zeros": (
         "What the masks leave out",
         "The share of weights that each task's mask sets to zero, layer by layer from the image "

@@ -11,6 +11,7 @@ from taskfusion_jax.report import figures
 from taskfusion_jax.report.continual import more_grids
 from taskfusion_jax.report.html import write_report
 from taskfusion_jax.report.masks import zeros_figure
+from taskfusion_jax.report.stream import matrix_figure
 from taskfusion_jax.report.table import results_table, rich_table
 from taskfusion_jax.stages import learnt_in
 from taskfusion_jax.workdir import Workdir
@@ -60,6 +61,7 @@ def write_results(experiment, folder: Workdir) -> None:
     folder.report.unlink(missing_ok=True)  # written last, it says that all this is whole
     write_json(folder.results, results)
     _draw(experiment, folder, shown, sweeps)
+    matrix_figure(folder.figures / "matrix.png", alike)
     write_report(folder.path)
 
 

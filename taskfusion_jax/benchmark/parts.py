@@ -1,0 +1,149 @@
+"""What a task's own few parameters cost: a step beside full fine-tuning, mixed batches, bytes."""
+
+import functools
+import shutil
+import tempfile
+import weakref
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import jax
+import numpy as np
+from ml_collections import ConfigDict
+
+from taskfusion_jax.benchmark.classify import vit_flops
+from taskfusion_jax.benchmark.own_step import choose_stage, noise_batch, own_step, with_rows
+from taskfusion_jax.benchmark.programs import Called
+from taskfusion_jax.benchmark.work import Work
+from taskfusion_jax.engine import names
+from taskfusion_jax.errors import UserError
+from taskfusion_jax.experiment import Experiment
+from taskfusion_jax.stored import StoredTasks, store
+from taskfusion_jax.task_files import checksum, read_shared, write_task
+
+
+class Parts:
+    """Works of a run that adapts a frozen ViT to each task. See `workloads.Workload`.
+
+    `config.plain` is what differs in the run whose step is compared with: full fine-tuning.
+    """
+
+    def __init__(self, config: ConfigDict, batch: int, stage: str | None):
+        """batch: images per call; stage: whose step is measured, None = the first.
+
+        Raises:
+          UserError: the config does not make sense, has no plain run, or no such stage.
+        """
+        if "plain" not in config:
+            raise UserError(
+                f"config {config.name}: parts are measured beside the run that config.plain "
+                "describes, as in configs/bench_vit_parts.py"
+            )
+        self.batch = batch
+        self.experiment = with_rows(config, {}, batch)
+        self.dtype = self.experiment.method.dtype
+        self._plain = with_rows(config, config.plain, batch)
+        self.stage = choose_stage(self.experiment.stages, stage)
+        self.task = next(t for t in self.experiment.tasks.values() if t.name == self.stage.name)
+        size = config.data.size
+        self._x = np.random.default_rng(config.seed).random((batch, size, size, 3), np.float32)
+
+    def pipeline(self) -> None:
+        """There is none: batches are noise."""
+
+    def works(self) -> Mapping[str, Callable[[], Work]]:
+        """Name -> what makes the work."""
+        return {
+            "full_step": lambda: self._step("full_step", self._plain),
+            "part_step": lambda: self._step("part_step", self.experiment, "full_step"),
+            "forward": self._forward,
+            "mixed": self._mixed,
+            "add": self._add,
+        }
+
+    @functools.cached_property
+    def _flops(self) -> float:
+        return vit_flops(self.experiment.method.backbone.net, self._x.shape)
+
+    def _step(self, name: str, experiment: Experiment, beside: str = "") -> Work:
+        stage = choose_stage(experiment.stages, self.stage.name)
+        batch = noise_batch(experiment, self.batch, labels=self.task.labels)
+
+        def program():
+            state = experiment.enter(experiment.init_state(), stage)
+            return own_step(experiment, stage, state, batch)
+
+        def numbers():
+            params = names.flatten(experiment.shapes.params)
+            moving = names.split(names.unflatten(params), stage.options.trainable, stage.field)[0]
+            return {f"{name}/gradient_and_optimiser_bytes": 3 * 4 * names.size(moving)}
+
+        return Work(
+            name,
+            experiment.groups * self.batch,
+            3 * self._flops,
+            program,
+            note=f"moves {stage.options.trainable}",
+            beside=beside,
+            numbers=numbers,
+        )
+
+    @functools.cached_property
+    def _stored(self) -> StoredTasks:
+        """Fresh parameters in files."""
+        folder = Path(tempfile.mkdtemp(prefix="taskfusion_parts_"))
+        store(self.experiment, self.experiment.init_state().params["net"], folder)
+        stored = StoredTasks.of(self.experiment.config, folder)
+        weakref.finalize(stored, shutil.rmtree, folder)
+        return stored
+
+    def _forward(self) -> Work:
+        def program():
+            stored, x = self._stored, jax.device_put(self._x)
+            stored.switch(self.task.name)
+            return Called(lambda: stored(x))
+
+        note = f"all rows of task '{self.task.name}'"
+        return Work("forward", self.batch, self._flops, program, note=note)
+
+    def _mixed(self) -> Work:
+        def program():
+            stored, x = self._stored, jax.device_put(self._x)
+            tasks = [list(stored.tasks)[row % len(stored.tasks)] for row in range(self.batch)]
+            return Called(lambda: stored.mixed(x, tasks))
+
+        note = f"rows of {min(self.batch, len(self.experiment.stages))} tasks in turn, one pass"
+        return Work("mixed", self.batch, self._flops, program, note=note, beside="forward")
+
+    def _add(self) -> Work:
+        """One more task beside all others: its file written, then opened."""
+
+        def program():
+            stored = self._stored
+            folder = next(iter(stored.tasks.values())).parent
+            stored.open(self.task.name)
+            own = {
+                k: np.asarray(x) for k, x in names.flatten(stored.opened[self.task.name]).items()
+            }
+            base = checksum(read_shared(folder))
+
+            def add():
+                write_task(folder, self.task.name, own, base, slot=self.task.slot)
+                stored.opened.pop(self.task.name)
+                stored.open(self.task.name)
+                return stored.opened[self.task.name]
+
+            return Called(add)
+
+        note = f"beside {len(self.experiment.stages) - 1} others: written and opened"
+        return Work("add", 0, 0, program, note=note, numbers=self._sizes)
+
+    def _sizes(self) -> dict[str, int]:
+        stored = self._stored
+        files = [path.stat().st_size for path in stored.tasks.values()]
+        shared = next(iter(stored.tasks.values())).parent / "shared.safetensors"
+        return {
+            "shared/bytes": shared.stat().st_size,
+            "task/bytes": stored.tasks[self.task.name].stat().st_size,
+            "tasks/bytes": sum(files),
+        }
