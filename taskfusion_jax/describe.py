@@ -25,26 +25,28 @@ def main() -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table("", "parameters", "% of all", box=None)
-    rows = {k: counts[k] for k in ("total", "shared", "trainable")}
-    rows |= {f"for {name} alone": n for name, n in counts["per_task"].items()}
-    for name, n in rows.items():
+    table = Table(
+        *("", "parameters", "% of all", "% of shared", "less head", "MiB"),
+        box=None,
+    )
+    for name in ("total", "shared", "trainable"):
+        n = counts[name]
         table.add_row(name, f"{n:,}", f"{100 * n / counts['total']:.3f}")
-    table.columns[1].justify = table.columns[2].justify = "right"
+    heads = counts["percent_of_heads"]
+    for name, n in counts["per_task"].items():
+        kept, percent = counts["bytes_per_task"][name], counts["percent_per_task"][name]
+        cells = [f"  {name}", f"{n:,}", f"{100 * n / counts['total']:.3f}"]
+        if kept:
+            bare = f"{percent - heads[name]:.3g}" if name in heads else ""
+            cells += [f"{percent:.3g}", bare, f"{kept / 2**20:.3g}"]
+        table.add_row(*cells)
+    for column in table.columns[1:]:
+        column.justify = "right"
     console = Console()
     console.print(table)
     if counts["mask_bits_per_task"]:
         bits = f"{counts['mask_bits_per_task']:,}"
         console.print(f"Beside them a mask of {bits} bits for each task but the base's.")
-    if any(counts["bytes_per_task"].values()):
-        kept = ", ".join(f"{n} {b / 2**20:.3g}" for n, b in counts["bytes_per_task"].items() if b)
-        console.print(f"To keep for each task, MiB: {kept}.")
-    if heads := counts["percent_of_heads"]:
-        added = ", ".join(
-            f"{name} {percent:.3g} ({percent - heads[name]:.3g} without its output layer)"
-            for name, percent in counts["percent_per_task"].items()
-        )
-        console.print(f"That is, in % of what is shared: {added}.")
     size = f"{counts['bytes'] / 2**20:.1f} MiB as float32"
     console.print(size + (", masks as bits." if counts["mask_bits_per_task"] else "."))
     if counts["critic"]:
