@@ -15,7 +15,10 @@ _LEAST = {
 }  # fmt: skip
 
 
-_LEAST_DATA = {"size": 16, "workers": 0, "threads": 1, "prefetch": 1}
+_LEAST_DATA = {
+    "size": 16, "workers": 0, "threads": 1, "prefetch": 1,
+    "per_class": 0,
+}  # fmt: skip
 
 
 def check_config(config: ConfigDict) -> None:

@@ -7,7 +7,7 @@ import jax
 import numpy as np
 from rich.console import Console
 
-from taskfusion_jax.data.pipeline import Spaced, check_masks, test_batches
+from taskfusion_jax.data.pipeline import Spaced, check_labels, check_masks, test_batches
 from taskfusion_jax.engine import distributed
 from taskfusion_jax.engine import mesh as meshes
 from taskfusion_jax.engine.provenance import provenance
@@ -47,6 +47,7 @@ class Evaluator:
         self.tasks = [t for t in possible if self.of_task[t.name].has_masks or not t.needs_mask]
         for task in self.tasks:
             check_masks(self.of_task[task.name].source, [task])
+            check_labels(self.of_task[task.name].source, [task])
         self.measures = Measures(experiment)
         self._translate = self.measures.jit(self.method.run)
         self._whole = self.measures.jit(lambda x: x)

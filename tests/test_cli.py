@@ -120,6 +120,7 @@ def test_one_line_from_deep_inside(tmp_path):
         ({"perceptual__weights": "gone.pth"}, "gone.pth"),
         ({"data__size": 30}, "config.data.size=30 must be a multiple of 4"),
         ({"data__scale": 0.0}, "config.data.scale=0.0"),
+        ({"data__per_class": -1}, "config.data.per_class=-1 must be at least 0"),
         ({"data__source": "voc_folder", "data__voc_folder__dir": "gone"}, "gone is not a folder"),
         ({"data__source": "image_folder", "data__image_folder__dir": "tests"}, "tests has no"),
         ({"data__source": "tfds", "data__tfds__name": "voc_sdb"}, "config.data.tfds.name"),

@@ -44,7 +44,7 @@ class Crop(grain.transforms.RandomMap):
                 x = np.asarray(Image.fromarray(x).resize((self.size, self.size), resample))
             return x[:, ::-1] if flip else x
 
-        out = {"image": cut(element["image"], Image.Resampling.LANCZOS)}
+        out = {**element, "image": cut(element["image"], Image.Resampling.LANCZOS)}
         if "mask" in element:
             out["mask"] = cut(element["mask"], Image.Resampling.NEAREST)
         return out
@@ -91,13 +91,32 @@ def check_masks(source: Sequence, tasks: Sequence[Task]) -> None:
             )
 
 
+def check_labels(source: Sequence, tasks: Sequence[Task]) -> None:
+    """Raises UserError if a task needs labels that the source does not have, or another number."""
+    for task in tasks:
+        if not task.labels:
+            continue
+        way_out = f"give the task other data (config.data_of.{task.name})"
+        if not source.labels:
+            raise UserError(
+                f"{source!r} has no labels, which {task.name} needs: {way_out}, such as digits or "
+                "image_folder with labels"
+            )
+        if task.labels != len(source.labels):
+            raise UserError(
+                f"config.tasks.{task.name}.labels={task.labels}, but {source!r} has "
+                f"{len(source.labels)} classes: set it to that, choose among them with keep, or "
+                f"{way_out}"
+            )
+
+
 class Spaced(Sequence):
     """At most `count` items of a source, evenly spaced: neighbours are often frames of one film."""
 
     def __init__(self, source: Sequence, count: int):
         """count: at least 1."""
         self.source, self.has_masks = source, source.has_masks
-        self.classes = source.classes
+        self.classes, self.labels = source.classes, source.labels
         self.places = np.linspace(0, len(source) - 1, min(count, len(source))).round().astype(int)
 
     def __len__(self) -> int:
@@ -140,6 +159,7 @@ _EPOCHS = 10**9
 
 def _examples(source: Sequence, turns: Sequence[Task], data, train: bool, seed: int):
     check_masks(source, turns)
+    check_labels(source, turns)
     dataset = grain.MapDataset.source(_Located(source)).seed(seed)
     if train:
         dataset = dataset.shuffle().repeat(_EPOCHS)

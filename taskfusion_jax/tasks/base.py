@@ -33,6 +33,7 @@ class Task:
     damages: ClassVar[bool] = False  # True: it undoes what `corrupt` does
     keeps_classes: ClassVar[bool] = False  # True: its mask holds class ids, not 0 and 1
     classes: ClassVar[int] = 0  # how many it tells apart; 0 = its output is an image
+    labels: ClassVar[int] = 0  # how many classes of images it tells apart; 0 = none
     target_of: ClassVar[str] = "clean"  # or input: which image of the batch `target` starts from
 
     def learnt_by(self, combine: str) -> tuple["Task", ...]:
