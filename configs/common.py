@@ -108,9 +108,13 @@ def get_config() -> ConfigDict:
             "source": "scenes",
             "size": 128,
             "scale": 0.6,  # smallest share of the shorter side that a training crop covers
+            "flip": True,  # whether half of the training crops are mirrored
             "foreground": (),  # class ids that segmentation keeps; empty = all but 0
             "keep": (),  # classes of labelled images, by id or name, to be 0, 1, ...; empty = all
             "per_class": 0,  # training images of each class; 0 = all
+            "augment": 0,  # random operations on each labelled training image (RandAugment)
+            "augment_strength": 9.0,  # 0..10
+            "mixup": 0.0,  # alpha of the Beta distribution of shares; 0 = no mixing
             "workers": 0,  # processes that prepare batches; 0 = threads of this one
             "threads": 2,
             "prefetch": 32,
