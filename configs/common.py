@@ -125,7 +125,13 @@ def get_config() -> ConfigDict:
             "source": "scenes",
             "size": 128,
             "scale": 0.6,  # smallest share of the shorter side that a training crop covers
+            "flip": True,  # whether half of the training crops are mirrored
             "foreground": (),  # class ids that segmentation keeps; empty = all but 0
+            "keep": (),  # classes of labelled images, by id or name, to be 0, 1, ...; empty = all
+            "per_class": 0,  # training images of each class; 0 = all
+            "augment": 0,  # random operations on each labelled training image (RandAugment)
+            "augment_strength": 9.0,  # 0..10
+            "mixup": 0.0,  # alpha of the Beta distribution of shares; 0 = no mixing
             "workers": 0,  # processes that prepare batches; 0 = threads of this one
             "threads": 2,
             "prefetch": 32,
@@ -137,7 +143,7 @@ def get_config() -> ConfigDict:
                 "classes": 21,
                 "void": 255,
             },
-            "image_folder": {"dir": "", "test_fraction": 0.1},
+            "image_folder": {"dir": "", "test_fraction": 0.1, "labels": False},
             "tfds": {
                 "name": "",
                 "train": "train",
@@ -147,8 +153,13 @@ def get_config() -> ConfigDict:
                 "mask_key": "segmentation_mask",
                 "classes": 21,
                 "mask_ids": (),
+                "label_key": "",  # such as label; then there are no masks
             },
             "coco": {"dir": "", "train": "train2017", "test": "val2017", "classes": 81},
+            "shapes": {"length": 10_000},
+            # names of the classes, empty = numbers; the share that tests where no file is for that
+            "idx": {"dir": "", "names": (), "test_fraction": 0.2},
+            "npz": {"train": "", "test": ""},
         }
     )
     config.data_of = ConfigDict()  # task -> a section like `data`, for tasks with data of their own

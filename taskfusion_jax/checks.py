@@ -15,7 +15,10 @@ _LEAST = {
 }  # fmt: skip
 
 
-_LEAST_DATA = {"size": 16, "workers": 0, "threads": 1, "prefetch": 1}
+_LEAST_DATA = {
+    "size": 16, "workers": 0, "threads": 1, "prefetch": 1,
+    "per_class": 0, "mixup": 0, "augment": 0,
+}  # fmt: skip
 
 
 def check_config(config: ConfigDict) -> None:
@@ -54,6 +57,8 @@ def _check_data(section: ConfigDict, field: str) -> None:
             raise UserError(f"{field}.{name}={section[name]} must be at least {least}")
     if not 0 < section.scale <= 1:
         raise UserError(f"{field}.scale={section.scale} must be above 0 and at most 1")
+    if not 0 <= section.augment_strength <= 10:
+        raise UserError(f"{field}.augment_strength={section.augment_strength} must be within 0..10")
 
 
 def _check_layers(field: str, layers: tuple[str, ...]) -> None:

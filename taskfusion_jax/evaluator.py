@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 import jax
 import numpy as np
 
-from taskfusion_jax.data.pipeline import Spaced, check_masks, test_batches
+from taskfusion_jax.data.pipeline import Spaced, check_labels, check_masks, test_batches
 from taskfusion_jax.engine import mesh as meshes
 from taskfusion_jax.experiment import Experiment
 from taskfusion_jax.measures import Measures, reduce, to_uint8
@@ -43,6 +43,7 @@ class Evaluator:
         self.tasks = [t for t in possible if self.of_task[t.name].has_masks or not t.needs_mask]
         for task in self.tasks:
             check_masks(self.of_task[task.name].source, [task])
+            check_labels(self.of_task[task.name].source, [task])
         self.measures = Measures(experiment)
         self.translate = self.measures.jit(self.method.run)
         self.class_incremental = ClassIncremental(self)

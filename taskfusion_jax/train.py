@@ -11,7 +11,7 @@ from ml_collections import ConfigDict
 from rich.console import Console
 
 from taskfusion_jax.after_stage import evaluate_stage
-from taskfusion_jax.data.pipeline import check_masks, train_batches
+from taskfusion_jax.data.pipeline import check_labels, check_masks, train_batches
 from taskfusion_jax.engine import distributed
 from taskfusion_jax.engine import mesh as meshes
 from taskfusion_jax.engine.checkpoint import Checkpoints
@@ -73,6 +73,7 @@ class Trainer:
             tasks = turns(stage, experiment.tasks)
             self.sources[stage.name] = experiment.source("train", tasks)
             check_masks(self.sources[stage.name], tasks)
+            check_labels(self.sources[stage.name], tasks)
             experiment.abstract_state(stage)  # finds unknown schedules and wrong expressions
         self.evaluator = Evaluator(experiment)
         self.constants, _ = experiment.constants, experiment.paintings

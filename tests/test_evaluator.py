@@ -19,6 +19,7 @@ class Blind:
 
     has_masks = False
     classes = 0
+    labels = ()
 
     def __init__(self, source):
         self.source = source

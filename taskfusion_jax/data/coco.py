@@ -57,6 +57,7 @@ class Coco:
     """
 
     has_masks = True
+    labels: tuple[str, ...] = ()
 
     def __init__(self, dir: str, split: str, classes: int, min_side: int = 0):
         self.dir, self.split, self.classes = str(dir), split, classes

@@ -45,6 +45,23 @@ def check_sides(image: np.ndarray, name: str, min_side: int) -> None:
         )
 
 
+def enlarge(image: np.ndarray, min_side: int) -> np.ndarray:
+    """Enlarges an image [H, W, 3] whose shorter side is below `min_side` to that, bicubically."""
+    height, width = image.shape[:2]
+    shorter = min(height, width)
+    if shorter >= min_side:
+        return image
+    size = tuple(round(side * min_side / shorter) for side in (width, height))
+    return np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BICUBIC))
+
+
+def gray_to_rgb(pixels: np.ndarray) -> np.ndarray:
+    """uint8 [H, W], [H, W, 1] or [H, W, 3] -> [H, W, 3]; gray becomes three equal channels."""
+    if pixels.ndim == 2:
+        pixels = pixels[..., None]
+    return np.repeat(pixels, 3, axis=-1) if pixels.shape[-1] == 1 else pixels
+
+
 def decode_image(data: bytes, name: str, exif: bool = True) -> np.ndarray:
     """Decodes the bytes of an image file as `read_image` does; `name` is used in errors.
 

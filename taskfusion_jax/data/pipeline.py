@@ -8,6 +8,8 @@ import grain
 import numpy as np
 from PIL import Image
 
+from taskfusion_jax.data.augment import Augment
+from taskfusion_jax.data.mixup import Mixup
 from taskfusion_jax.errors import UserError
 from taskfusion_jax.tasks.base import Task
 
@@ -22,11 +24,13 @@ class Crop(grain.transforms.RandomMap):
       size: side of the result in pixels.
       scale: smallest share of the shorter side that a random crop covers; 1 = all of it.
       random: whether place, scale and flip are drawn at random.
+      flip: whether half of the random crops are mirrored.
     """
 
     size: int
     scale: float
     random: bool
+    flip: bool = True
 
     def random_map(self, element: Example, rng: np.random.Generator) -> Example:
         """Crops image [H, W, 3] and, where there is one, mask [H, W] alike."""
@@ -36,7 +40,7 @@ class Crop(grain.transforms.RandomMap):
         top, left = (height - side) // 2, (width - side) // 2
         if self.random:
             top, left = rng.integers(0, height - side + 1), rng.integers(0, width - side + 1)
-        flip = self.random and rng.random() < 0.5
+        flip = self.random and self.flip and rng.random() < 0.5
 
         def cut(x, resample):
             x = x[top : top + side, left : left + side]
@@ -44,7 +48,7 @@ class Crop(grain.transforms.RandomMap):
                 x = np.asarray(Image.fromarray(x).resize((self.size, self.size), resample))
             return x[:, ::-1] if flip else x
 
-        out = {"image": cut(element["image"], Image.Resampling.LANCZOS)}
+        out = {**element, "image": cut(element["image"], Image.Resampling.LANCZOS)}
         if "mask" in element:
             out["mask"] = cut(element["mask"], Image.Resampling.NEAREST)
         return out
@@ -52,8 +56,9 @@ class Crop(grain.transforms.RandomMap):
 
 @dataclasses.dataclass(frozen=True)
 class Corrupt(grain.transforms.RandomMap):
-    """Makes `{input, clean, mask}` of the task whose turn it is; mask: 0, 1 = object, 255 = void,
-    or class ids and 255 for a task that keeps them.
+    """Makes `{input, clean, mask, label, share}` of the task whose turn it is; mask: 0, 1 = object,
+    255 = void, or class ids and 255 for a task that keeps them; label: twice the image's own, 0
+    where it has none, and the share of the first, 1.
 
     Attributes:
       turns: the task of each row of a group.
@@ -64,14 +69,16 @@ class Corrupt(grain.transforms.RandomMap):
     foreground: tuple[int, ...]
 
     def random_map(self, element: tuple[int, Example], rng: np.random.Generator) -> Example:
-        """element: (index, {image [H, W, 3], mask [H, W] or none})."""
+        """element: (index, {image [H, W, 3], mask [H, W] or none, label or none})."""
         index, example = element
         clean = np.ascontiguousarray(example["image"])
         ids = example.get("mask", np.zeros(clean.shape[:2], np.uint8))
         task = self.turns[index % len(self.turns)]
         objects = np.isin(ids, self.foreground) if self.foreground else ids > 0
         mask = ids if task.keeps_classes else np.where(ids == 255, 255, objects).astype(np.uint8)
-        return {"input": task.corrupt(rng, clean), "clean": clean, "mask": mask}
+        images = {"input": task.corrupt(rng, clean), "clean": clean, "mask": mask}
+        label = np.full(2, example.get("label", 0), np.int32)
+        return {**images, "label": label, "share": np.float32(1)}
 
 
 def check_masks(source: Sequence, tasks: Sequence[Task]) -> None:
@@ -91,13 +98,42 @@ def check_masks(source: Sequence, tasks: Sequence[Task]) -> None:
             )
 
 
+def check_labels(source: Sequence, tasks: Sequence[Task]) -> None:
+    """Raises UserError if a task needs labels that the source does not have, or another number."""
+    for task in tasks:
+        if not task.labels:
+            continue
+        way_out = f"give the task other data (config.data_of.{task.name})"
+        if not source.labels:
+            raise UserError(
+                f"{source!r} has no labels, which {task.name} needs: {way_out}, such as digits or "
+                "image_folder with labels"
+            )
+        if task.labels != len(source.labels):
+            raise UserError(
+                f"config.tasks.{task.name}.labels={task.labels}, but {source!r} has "
+                f"{len(source.labels)} classes: set it to that, choose among them with keep, or "
+                f"{way_out}"
+            )
+
+
+def _check_labelled(source: Sequence, data) -> None:
+    """RandAugment and mixup know nothing of masks."""
+    for field in ("augment", "mixup"):
+        if data[field] and not source.labels:
+            raise UserError(
+                f"config.data.{field}={data[field]} is for labelled images, but {source!r} has no "
+                "labels: set it to 0 or use a source with labels"
+            )
+
+
 class Spaced(Sequence):
     """At most `count` items of a source, evenly spaced: neighbours are often frames of one film."""
 
     def __init__(self, source: Sequence, count: int):
         """count: at least 1."""
         self.source, self.has_masks = source, source.has_masks
-        self.classes = source.classes
+        self.classes, self.labels = source.classes, source.labels
         self.places = np.linspace(0, len(source) - 1, min(count, len(source))).round().astype(int)
 
     def __len__(self) -> int:
@@ -140,11 +176,14 @@ _EPOCHS = 10**9
 
 def _examples(source: Sequence, turns: Sequence[Task], data, train: bool, seed: int):
     check_masks(source, turns)
+    check_labels(source, turns)
     dataset = grain.MapDataset.source(_Located(source)).seed(seed)
     if train:
         dataset = dataset.shuffle().repeat(_EPOCHS)
     dataset = dataset.map_with_index(functools.partial(_checked, turns=tuple(turns)))
-    dataset = dataset.random_map(Crop(data.size, data.scale, train))
+    dataset = dataset.random_map(Crop(data.size, data.scale, train, data.flip))
+    if train and data.augment:
+        dataset = dataset.random_map(Augment(data.augment, data.augment_strength))
     dataset = dataset.map_with_index(lambda i, example: (i, example))
     return dataset.random_map(Corrupt(tuple(turns), tuple(data.foreground)))
 
@@ -183,11 +222,19 @@ def train_batches(
       process, processes: this process's shard.
 
     Yields:
-      input, clean: uint8 [groups / processes, rows, size, size, 3]; mask: uint8 without the 3.
+      input, clean: uint8 [groups / processes, rows, size, size, 3]; mask: uint8 without the 3;
+      label: int32 [groups / processes, rows, 2] and share: float32 [groups / processes, rows], the
+      share that the first of two mixed images has (1: not mixed).
+
+    Raises:
+      UserError: the source does not have what a task or `data` asks of it.
     """
-    dataset = _examples(source, turns, data, train=True, seed=seed)
+    _check_labelled(source, data)
+    dataset = _examples(source, turns, data, train=True, seed=seed).batch(len(turns))
+    if data.mixup:
+        dataset = dataset.random_map(Mixup(tuple(task.name for task in turns), data.mixup))
     # Each process takes consecutive groups, so that all together are the batch of a single one.
-    dataset = dataset.batch(len(turns)).batch(groups // processes)[process::processes]
+    dataset = dataset.batch(groups // processes)[process::processes]
     return _iterate(dataset[start:], data, data.workers)
 
 
@@ -199,8 +246,8 @@ def test_batches(
     Read by threads alone: an evaluation asks dozens of times, and processes start in seconds.
 
     Yields:
-      input, clean: uint8 [batch, size, size, 3]; mask: uint8 [batch, size, size]; the last batch
-      may be smaller.
+      input, clean: uint8 [batch, size, size, 3]; mask: uint8 [batch, size, size]; label: int32
+      [batch, 2]; share: float32 [batch]; the last batch may be smaller.
     """
     dataset = _examples(source, [task], data, train=False, seed=seed)[:count]
     return _iterate(dataset.batch(batch), data, workers=0)

@@ -70,6 +70,7 @@ class Scenes:
 
     has_masks = True
     classes = 1 + len(shapes.SHAPES)
+    labels: tuple[str, ...] = ()
 
     def __init__(self, split: str, size: int, length: int, seed: int, max_objects: int):
         if split not in PHOTOGRAPHS:

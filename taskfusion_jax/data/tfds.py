@@ -1,6 +1,7 @@
 """Any TensorFlow Datasets data set that is prepared as array_record, read without TensorFlow."""
 
 import difflib
+import functools
 
 import numpy as np
 import tensorflow_datasets as tfds
@@ -11,6 +12,7 @@ from taskfusion_jax.data.images import (
     check_sides,
     decode_ids,
     decode_image,
+    enlarge,
     id_table,
     look_up,
 )
@@ -32,13 +34,18 @@ class Tfds:
     first, such as ADE20K with its 150 classes: `mask_ids=(255, *range(150))`.
 
     Item i is `{"image": uint8 [H, W, 3] RGB, "mask": uint8 [H, W]}`, "mask" only with a mask_key.
-    A side below `min_side` is an error.
+    A side below `min_side` is an error. With a `label_key`, which names a feature of class labels,
+    there are no masks whatever `mask_key` is: the item is `{"image", "label": int}`, and images
+    are enlarged where a side is shorter than `min_side`.
     The pixels are taken as stored: a camera's orientation tag is not applied, as the masks of TFDS
     data sets are drawn without it.
 
+    Attributes:
+      labels: names of the classes; none without a label_key.
+
     Raises:
       UserError: from the constructor, if the name, split or a key is unknown or the data set is
-        not prepared; from an item, if its image or mask cannot be used (see `data.images`).
+        not prepared; from an item, if its image, mask or label cannot be used (see `data.images`).
     """
 
     def __init__(
@@ -51,15 +58,20 @@ class Tfds:
         classes: int,
         mask_ids: tuple[int, ...],
         min_side: int = 0,
+        label_key: str = "",
     ):
         self.name, self.split, self.data_dir = name, split, data_dir
+        mask_key, classes = ("", 0) if label_key else (mask_key, classes)
         self.image_key, self.mask_key, self.classes = image_key, mask_key, classes
+        self.label_key, self.labels = label_key, ()
         self.has_masks, self._min_side = bool(mask_key), min_side
         self._table = _mask_table(classes, tuple(mask_ids)) if mask_key else None
         builder = _prepared_builder(name, data_dir)
         for field, key in (("image_key", image_key), ("mask_key", mask_key)):
             if key or field == "image_key":
                 _check_image_feature(builder, field, key)
+        if label_key:
+            self.labels = _label_names(builder, label_key)
         self._records = _records(builder, split)
 
     def __len__(self) -> int:
@@ -69,6 +81,9 @@ class Tfds:
         record = self._records[index]
         where = f"{self.name} {self.split}, example {index}"
         image = decode_image(record[self.image_key], f"{where}, {self.image_key}", exif=False)
+        if self.labels:
+            label = self._label(record, where)
+            return {"image": enlarge(image, self._min_side), "label": label}
         check_sides(image, where, self._min_side)
         if not self.has_masks:
             return {"image": image}
@@ -81,6 +96,20 @@ class Tfds:
             )
         hint = f"set {_FIELD}.classes={self.classes} and {_FIELD}.mask_ids to what the masks hold"
         return {"image": image, "mask": look_up(raw, self._table, where, hint)}
+
+    def _label(self, record: dict, where: str) -> int:
+        label = int(record[self.label_key])
+        if not 0 <= label < len(self.labels):
+            raise UserError(
+                f"{where}, {self.label_key} is {label}, none of the {len(self.labels)} classes: "
+                f"name another split in {_FIELD}"
+            )
+        return label
+
+    @functools.cached_property
+    def label_ids(self) -> np.ndarray:
+        """int [N], the class of each item, read once without decoding images."""
+        return np.array([int(record[self.label_key]) for record in self._records])
 
     def __repr__(self) -> str:
         return (
@@ -143,6 +172,18 @@ def _check_image_feature(builder: tfds.core.DatasetBuilder, field: str, key: str
             f"{_FIELD}.{field}={key!r} {what} in {builder.info.full_name}"
             f"{did_you_mean(key, images)}"
         )
+
+
+def _label_names(builder: tfds.core.DatasetBuilder, key: str) -> tuple[str, ...]:
+    features = builder.info.features
+    known = [k for k, f in features.items() if isinstance(f, tfds.features.ClassLabel)]
+    if key not in known:
+        what = f"is {features[key]}, not a class label" if key in features else "does not exist"
+        raise UserError(
+            f"{_FIELD}.label_key={key!r} {what} in {builder.info.full_name}"
+            f"{did_you_mean(key, known)}"
+        )
+    return tuple(features[key].names)
 
 
 def _records(builder: tfds.core.DatasetBuilder, split: str):

@@ -28,6 +28,7 @@ class VocFolder:
     """
 
     has_masks = True
+    labels: tuple[str, ...] = ()
 
     def __init__(self, dir: str, split: str, classes: int, void: int, min_side: int = 0):
         if not 1 <= classes <= 255:

@@ -35,6 +35,7 @@ class Task:
     classes: ClassVar[int] = 0  # how many it tells apart; 0 = its output is an image
     gives: ClassVar[frozenset[str]] = frozenset({"pixels"})  # what loss terms may ask for
     makes_image: ClassVar[bool] = True  # or something else of an image
+    labels: ClassVar[int] = 0  # how many classes of images it tells apart; 0 = none
     target_of: ClassVar[str] = "clean"  # or input: which image of the batch `target` starts from
 
     def learnt_by(self, combine: str) -> tuple["Task", ...]:

@@ -60,6 +60,52 @@ def test_all_three_split_folders(tmp_path):
     ]
 
 
+def labelled(root, split="train", fraction=0.0, min_side=0):
+    return ImageFolder(str(root), split, fraction, min_side, labelled=True)
+
+
+def test_subfolders_are_classes(tmp_path):
+    write(tmp_path, "dog/x/1.png", "cat/2.png", "dog/0.png", "eel/1.png")
+    source = labelled(tmp_path)
+    assert source.labels == ("cat", "dog", "eel")
+    assert not source.has_masks and source.classes == 0
+    assert values(source) == [1, 2, 0, 3]
+    assert [source[i]["label"] for i in range(4)] == source.label_ids.tolist() == [0, 1, 1, 2]
+    assert type(source[0]["label"]) is int and set(source[0]) == {"image", "label"}
+    assert source[0]["image"].shape == (3, 4, 3)
+    assert labelled(tmp_path, min_side=6)[0]["image"].shape == (6, 8, 3)
+    assert ImageFolder(str(tmp_path), "train", 0.0).labels == ()
+
+
+def test_classes_of_split_folders(tmp_path):
+    write(tmp_path, "train/b/0.png", "train/a/1.png", "test/a/2.png", "test/b/3.png", "stray.png")
+    for split, expected in (("train", [1, 0]), ("test", [2, 3])):
+        source = labelled(tmp_path, split)
+        assert source.labels == ("a", "b")
+        assert values(source) == expected and source.label_ids.tolist() == [0, 1]
+
+
+def test_a_folder_divided_by_name_has_its_classes_in_both_splits(tmp_path):
+    write(tmp_path, *(f"{c}/{i}.png" for c in "ab" for i in range(40)))
+    train, test = (labelled(tmp_path, split, 0.3) for split in ("train", "test"))
+    assert train.labels == test.labels == ("a", "b")
+    assert set(test.label_ids) == set(train.label_ids) == {0, 1}
+    for source in (train, test):
+        assert [v // 40 for v in values(source)] == source.label_ids.tolist()
+
+
+def test_mistakes_in_folders_of_classes(tmp_path):
+    write(tmp_path / "one", "a/0.png", "b.png")
+    fails(lambda: labelled(tmp_path / "one"), tmp_path / "one/b.png", "class", ".labels=False")
+    write(tmp_path / "two", "train/a/0.png", "train/c/0.png", "test/a/1.png", "test/b/1.png")
+    for split in ("train", "test"):
+        fails(
+            lambda s=split: labelled(tmp_path / "two", s), "two/train has no folder 'b'", "two/test"
+        )
+    write(tmp_path / "three", "train/a/0.png", "test/1.png")
+    fails(lambda: labelled(tmp_path / "three"), "three/test has no folder 'a'")
+
+
 def test_repr_is_stable_and_pickle_keeps_it(tmp_path):
     write(tmp_path, "a.png")
     source = ImageFolder(str(tmp_path), "train", 0.0)

@@ -26,7 +26,8 @@ TURNS = [SAME, FILL, FILL, MEND, CUT]
 
 def _data(**changes):
     defaults = {"size": 16, "scale": 0.6, "foreground": (), "workers": 0, "threads": 1}
-    return ConfigDict({**defaults, "prefetch": 2, **changes})
+    defaults |= {"prefetch": 2, "flip": True, "augment": 0, "augment_strength": 9, "mixup": 0.0}
+    return ConfigDict({**defaults, **changes})
 
 
 def _train(count, data=None, source=None, **options):
@@ -38,7 +39,7 @@ def _train(count, data=None, source=None, **options):
 def _assert_same(a, b):
     assert len(a) == len(b)
     for one, other in zip(a, b, strict=True):
-        assert set(one) == set(other) == {"input", "clean", "mask"}
+        assert set(one) == set(other) == {"input", "clean", "mask", "label", "share"}
         for key in one:
             np.testing.assert_array_equal(one[key], other[key])
 
@@ -71,7 +72,7 @@ def test_shapes(expected):
     batch = expected[0]
     assert batch["input"].shape == batch["clean"].shape == (2, len(TURNS), 16, 16, 3)
     assert batch["mask"].shape == (2, len(TURNS), 16, 16)
-    assert all(x.dtype == np.uint8 for x in batch.values())
+    assert all(batch[key].dtype == np.uint8 for key in ("input", "clean", "mask"))
 
 
 def test_another_seed_gives_other_batches(expected):

@@ -45,6 +45,37 @@ class TinyPets(tfds.core.GeneratorBasedBuilder):
             yield i, {"image": png(image), "segmentation_mask": png(mask), "file_name": str(i)}
 
 
+DIGITS = np.random.default_rng(1).integers(0, 256, (6, 28, 28, 1), np.uint8)
+IDS = (0, 2, 1, 1, 2, -1)
+
+
+class TinyDigits(tfds.core.GeneratorBasedBuilder):
+    """Gray images with class labels in TFDS's form of MNIST; the last is of no class."""
+
+    VERSION = tfds.core.Version("1.0.0")
+    url_infos = None  # nothing to download
+
+    def _info(self):
+        features = {
+            "image": tfds.features.Image(shape=(28, 28, 1)),
+            "label": tfds.features.ClassLabel(names=["cat", "dog", "eel"]),
+            "coarse": tfds.features.ClassLabel(num_classes=2),
+        }
+        return tfds.core.DatasetInfo(
+            builder=self, features=tfds.features.FeaturesDict(features), disable_shuffling=True
+        )
+
+    def _split_generators(self, dl_manager):
+        return {"train": self._generate_examples()}
+
+    def _generate_examples(self):
+        for i, (image, id) in enumerate(zip(DIGITS, IDS, strict=True)):
+            yield i, {"image": png(image[..., 0]), "label": id, "coarse": i % 2}
+
+
+LABELLED = {"name": "tiny_digits", "split": "train[:5]", "image_key": "image", "label_key": "label"}
+LABELLED |= {"mask_key": "segmentation_mask", "classes": 21, "mask_ids": ()}  # as is the default
+
 PETS = {"image_key": "image", "mask_key": "segmentation_mask", "classes": 2}
 PETS |= {"mask_ids": (255, 1, 0, 255), "name": "tiny_pets", "split": "train"}
 
@@ -52,7 +83,8 @@ PETS |= {"mask_ids": (255, 1, 0, 255), "name": "tiny_pets", "split": "train"}
 @pytest.fixture(scope="module")
 def data_dir(tmp_path_factory):
     folder = str(tmp_path_factory.mktemp("tfds"))
-    TinyPets(data_dir=folder, file_format="array_record").download_and_prepare()
+    for builder in (TinyPets, TinyDigits):
+        builder(data_dir=folder, file_format="array_record").download_and_prepare()
     return folder
 
 
@@ -81,6 +113,43 @@ def test_without_masks(data_dir):
     source = Tfds(**PETS | {"mask_key": ""}, data_dir=data_dir)
     assert not source.has_masks
     assert set(source[2]) == {"image"}
+
+
+def test_labels(data_dir):
+    source = Tfds(**LABELLED, data_dir=data_dir)
+    assert source.labels == ("cat", "dog", "eel")
+    assert not source.has_masks and source.classes == 0
+    for i in range(5):
+        item = source[i]
+        assert set(item) == {"image", "label"} and type(item["label"]) is int
+        assert item["label"] == source.label_ids[i] == IDS[i]
+        np.testing.assert_array_equal(item["image"], np.repeat(DIGITS[i], 3, axis=-1))
+    assert Tfds(**LABELLED, data_dir=data_dir, min_side=32)[0]["image"].shape == (32, 32, 3)
+    assert Tfds(**PETS, data_dir=data_dir).labels == ()
+    assert "tensorflow" not in sys.modules
+
+
+def test_labels_without_names(data_dir):
+    source = Tfds(**LABELLED | {"label_key": "coarse"}, data_dir=data_dir)
+    assert source.labels == ("0", "1") and source.label_ids.tolist() == [0, 1, 0, 1, 0]
+
+
+def test_labels_are_read_without_decoding_images_and_once(data_dir, monkeypatch):
+    source = pickle.loads(pickle.dumps(Tfds(**LABELLED, data_dir=data_dir)))
+    monkeypatch.setattr("PIL.Image.open", None)
+    assert source.label_ids.tolist() == list(IDS[:5])
+    source._records = None
+    assert source.label_ids.tolist() == list(IDS[:5])
+
+
+def test_labels_that_cannot_be_used(data_dir):
+    def source(**changes):
+        return lambda: Tfds(**LABELLED | changes, data_dir=data_dir)
+
+    fails(source(label_key="lable"), "tfds.label_key='lable'", "did you mean 'label'?")
+    fails(source(label_key="image"), "tfds.label_key='image'", "not a class label")
+    unlabelled = source(split="train")()
+    fails(lambda: unlabelled[5], "tiny_digits train, example 5", "label is -1", "3 classes")
 
 
 def test_slice_repr_and_pickle(data_dir):

@@ -105,7 +105,7 @@ def test_gray_is_gray_up_to_rounding():
 class Photographs:
     """The second of three is gray."""
 
-    has_masks, classes = False, 0
+    has_masks, classes, labels = False, 0, ()
 
     def __len__(self):
         return 3
@@ -121,6 +121,7 @@ class Photographs:
 def test_a_gray_photograph_among_the_data_is_named(gray):
     data = ConfigDict({"size": 16, "scale": 1.0, "foreground": ()})
     data.update({"workers": 0, "threads": 1, "prefetch": 1})
+    data.update({"flip": True, "augment": 0, "augment_strength": 9, "mixup": 0.0})
     batches = train_batches(
         Photographs(), (task(gray=gray),), data, groups=3, seed=0, start=0
     )  # an epoch in each batch
