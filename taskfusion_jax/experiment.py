@@ -10,6 +10,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from taskfusion_jax.checks import check_config
+from taskfusion_jax.data.classes import check_disjoint
 from taskfusion_jax.data.paintings import load_painting
 from taskfusion_jax.data.sources import build_source
 from taskfusion_jax.engine import mesh as meshes
@@ -60,6 +61,8 @@ class Experiment:
         channels = {part.slot: part.channels for part in parts}
         self.method = build_method(config, channels)
         _check_side(config, self.method.backbone.side)
+        labelled = {task.name for task in learnt if task.labels} & set(config.data_of)
+        check_disjoint({name: config.data_of[name] for name in labelled})
         self.critic = PatchGAN(dtype=self.method.dtype, **config.critic)
         layers = dict.fromkeys((*config.perceptual.layers, CONTENT_LAYER))
         remat = config.network.remat

@@ -96,5 +96,21 @@ def test_terms_are_float32_scalars_whatever_the_compute_dtype(term):
     rows.clean_features = _features(1, 2, jnp.bfloat16)
     rows.painting_grams = {"relu1_2": np.zeros((1, 3, 3), np.float32)}
     rows.critic = np.zeros((2, 3, 3, 1), np.float32)
+    rows.label, rows.share = np.zeros((2, 2), np.int32), np.ones(2, np.float32)
+    if losses.NEEDS[term] == "scores of an image":
+        rows.output = rows.output[:, 0, 0]
     value = losses.TERMS[term](rows)
     assert value.shape == () and value.dtype == jnp.float32
+
+
+def test_label_cross_entropy_of_mixed_images():
+    """share x -log p(own class) + (1 - share) x -log p(other class), in NumPy."""
+    rng = np.random.default_rng(0)
+    scores = rng.normal(size=(4, 5)).astype(np.float32)
+    label = rng.integers(0, 5, (4, 2))
+    share = rng.random(4).astype(np.float32)
+    logs = scores - np.log(np.exp(scores).sum(axis=1, keepdims=True))
+    own, other = (logs[np.arange(4), label[:, i]] for i in (0, 1))
+    expected = -np.mean(share * own + (1 - share) * other)
+    rows = Rows(PLAIN, scores, None, None, None, label, share)
+    np.testing.assert_allclose(losses.label_cross_entropy(rows), expected, rtol=1e-5)

@@ -37,6 +37,7 @@ PAINTED_CUT = _combined({"l2": 4.0, "adversarial": 0.3}, "cut", "paint", by="mas
 PAINTED_MEND = _combined({"l2": 6.0}, "mend", "paint", by="sequential")
 TASKS = {**SINGLE, "mend+paint": PAINTED_MEND, "cut+paint": PAINTED_CUT}
 ROWS = {"same": 1, "mend": 2, "cut": 2, "paint": 1, "mend+paint": 1, "cut+paint": 2}
+IMAGES = ("input", "clean", "mask")
 OWNERS = [name for name in TASKS for _ in range(ROWS[name])]
 
 
@@ -73,7 +74,10 @@ def batch():
     images = rng.integers(0, 256, (2, 2, len(OWNERS), SIZE, SIZE, 3), np.uint8)
     mask = rng.integers(0, 2, (2, len(OWNERS), SIZE, SIZE), np.uint8)
     mask[:, :, :3] = 255
-    return {"input": images[0], "clean": images[1], "mask": mask}
+    label = np.zeros((2, len(OWNERS), 2), np.int32)
+    share = np.ones((2, len(OWNERS)), np.float32)
+    arrays = {"input": images[0], "clean": images[1], "mask": mask}
+    return {**arrays, "label": label, "share": share}
 
 
 def _objective(combine, rows=ROWS):
@@ -128,7 +132,7 @@ def _naive(params, teacher, constants, batch, combine):
     metrics, loss, fakes, reals, vectors = {}, 0.0, [], [], []
     for name, task in TASKS.items():
         mine = np.array([owner == name for owner in OWNERS])
-        x, clean, mask = (batch[k][:, mine].reshape(-1, *batch[k].shape[2:]) for k in batch)
+        x, clean, mask = (batch[k][:, mine].reshape(-1, *batch[k].shape[2:]) for k in IMAGES)
         x, clean = np.float32(x / 255), np.float32(clean / 255)
         c = np.tile(task.vector[None], (len(x), 1))
         output = np.asarray(apply(params["net"], x, c))
@@ -204,7 +208,7 @@ def test_adversarial_gradients_equal_hand_written_ones(params, batch):
     """LSGAN written out, each player against the other held constant."""
     (params, teacher), batch = params, {k: v[:1, :2] for k, v in batch.items()}
     gradient = jax.grad(_only_adversarial(), has_aux=True)(params, teacher, {}, batch)[0]
-    x, clean, mask = (v[0] for v in batch.values())
+    x, clean, mask = (batch[k][0] for k in IMAGES)
     x, clean = np.float32(x / 255), np.float32(clean / 255)
     c = np.tile(SINGLE["cut"].vector[None], (2, 1))
     real = np.where(mask[..., None] == 0, np.float32(0.5), clean)

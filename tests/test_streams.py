@@ -1,0 +1,163 @@
+"""Streams of classification tasks on one ViT, through the real loop."""
+
+import json
+
+import jax
+import numpy as np
+import pytest
+
+from configs import vit_continual
+from taskfusion_jax import train
+from taskfusion_jax.engine import names
+from taskfusion_jax.experiment import Experiment
+from taskfusion_jax.stored import StoredTasks
+from tests.engine import runs
+from tests.fails import fails
+
+ORDER = ("few", "some", "more")
+CLASSES = {"few": (0, 1), "some": (2, 3, 4), "more": (5, 6, 7, 8)}
+FROZEN = ("prefixes", "mask")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _quick_programs():
+    with runs.quick_programs():
+        yield
+
+
+def config(run, order=ORDER, weights="", steps=3):
+    """A tiny ViT learns parts of the embedded digits."""
+    stream = {
+        name: {"source": "digits", "keep": CLASSES[name], "labels": len(CLASSES[name])}
+        for name in order
+    }
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(vit_continual.STREAMS, "embedded", lambda _: stream)
+        made = vit_continual.get_config(f"{run},embedded,tiny")
+    made.vit.weights = weights
+    for name in order:
+        made.stages[name].update({"steps": steps, "rows": {name: 8}, "lr": 1e-2, "warmup": 0})
+    made.evaluate.update({"images": 24, "batch": 12})
+    return made
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory):
+    """run -> its folder, each trained once."""
+    folder, found = tmp_path_factory.mktemp("streams"), {}
+
+    def workdir(run):
+        if run not in found:
+            assert train.run(config(run), folder / run) == 0
+            found[run] = folder / run
+        return found[run]
+
+    return workdir
+
+
+def matrix(workdir):
+    return json.loads((workdir / "results.json").read_text())["matrix"]
+
+
+def moved(workdir, first, last):
+    """Names of the parameters that differ between the ends of two stages."""
+    before, after = runs.saved(workdir, 3 * (first + 1)), runs.saved(workdir, 3 * (last + 1))
+    common = [k for k in before if k in after and k.startswith("['params']")]
+    return {k for k in common if before[k] != after[k]}
+
+
+@pytest.mark.parametrize("run", FROZEN)
+def test_old_tasks_stay_bit_identical(run, done):
+    """Whatever freezes the base: parameters and every number measured."""
+    workdir = done(run)
+    assert all("['task_4']" in name for name in moved(workdir, 1, 2))
+    measured = matrix(workdir)
+    for place, task in enumerate(ORDER):
+        for later in ORDER[place:]:
+            for key in ("accuracy", "nll"):
+                assert measured[later][f"{task}/{key}"] == measured[task][f"{task}/{key}"]
+
+
+def test_fine_tuning_changes_what_was_learnt(done):
+    workdir = done("finetune")
+    assert any("['base']" in name for name in moved(workdir, 1, 2))
+    measured = matrix(workdir)
+    assert measured["more"]["few/nll"] != measured["few"]["few/nll"]
+    assert "all_classes/accuracy_by_prototypes" not in measured["more"]
+
+
+@pytest.mark.parametrize(
+    ("run", "ways"),
+    [
+        ("prefixes", {"joint", "by_confidence", "by_prototypes"}),
+        ("dualprompt", {"joint", "by_confidence", "by_keys", "by_prototypes"}),
+    ],
+)
+def test_classes_are_told_without_the_task(run, ways, done):
+    measured = matrix(done(run))
+    assert not any(key.startswith("all_classes/") for key in measured["few"])
+    for stage in ("some", "more"):
+        found = {k for k in measured[stage] if k.startswith("all_classes/accuracy_")}
+        assert found == {f"all_classes/accuracy_{way}" for way in ways}
+        for way in ways:
+            right = measured[stage][f"all_classes/accuracy_{way}"]
+            assert 0 <= right <= measured[stage][f"all_classes/task_found_{way}"] <= 1
+
+
+def test_stored_tasks_do_what_was_trained_alone_and_mixed(done):
+    """Rows of different tasks in one pass equal each task's rows apart."""
+    workdir = done("prefixes")
+    tasks = StoredTasks(workdir)
+    images = np.random.default_rng(0).random((5, 32, 32, 3), np.float32)
+    asked = ["some", "few", "more", "more", "few"]
+    every = tasks.mixed(images, asked)
+    assert every.shape == (5, 4)
+    for row, name in enumerate(asked):
+        tasks.switch(name)
+        alone = tasks(images[row : row + 1])[0]
+        assert len(alone) == len(CLASSES[name])
+        np.testing.assert_allclose(every[row, : len(alone)], alone, atol=1e-5)
+
+
+def test_mixed_rows_of_masks_too(done):
+    tasks = StoredTasks(done("mask"))
+    images = np.random.default_rng(0).random((2, 32, 32, 3), np.float32)
+    every = tasks.mixed(images, ["few", "more"])
+    tasks.switch("more")
+    np.testing.assert_allclose(every[1, :4], tasks(images[1:])[0], atol=1e-5)
+    fails(lambda: tasks.mixed(images, ["few"]), "2 images, but 1 names of tasks")
+
+
+def test_a_run_begins_with_what_another_left(done, tmp_path):
+    before = done("finetune")
+    experiment = Experiment(config("prefixes", weights=str(before)))
+    base = names.flatten(jax.device_get(experiment.init_state().params["net"]["base"]))
+    left = runs.saved(before, 9)
+    for name, x in base.items():
+        key = "".join(f"['{part}']" for part in ("params", "net", "base", *name.split("/")))
+        assert x.tobytes() == left[key]
+
+
+def test_another_order_does_not_go_on(done):
+    other = config("prefixes", order=("few", "more", "some"))
+    fails(lambda: train.run(other, done("prefixes")), "schedule")
+
+
+def test_class_splits_that_overlap_are_refused():
+    made = config("prefixes")
+    made.data_of.some.keep = (1, 2, 3)
+    fails(lambda: Experiment(made), "data_of.few.keep and config.data_of.some.keep")
+
+
+def test_class_counts_that_do_not_fit_are_refused(tmp_path):
+    made = config("prefixes")
+    made.tasks.some.labels = 7
+    says = "config.tasks.some.labels=7", "has 3 classes"
+    fails(lambda: train.run(made, tmp_path / "run"), *says)
+    assert not (tmp_path / "run").exists()
+
+
+def test_weights_of_another_network_name_what_differs(done, tmp_path):
+    made = config("prefixes", weights=str(done("finetune")))
+    made.vit.variant = "mini/16"
+    fails(lambda: train.run(made, tmp_path / "run"), "4 blocks of width 64", "6 of 128")
