@@ -108,6 +108,8 @@ def _small(config):
     for name, stage in config.stages.items():
         steps = 1500 if name == PRETRAIN else 150
         stage.update({"steps": steps, "rows": {name: 32}})
+    # So little is learnt in so few steps that images are not made harder.
+    config.data_of[PRETRAIN].update({"augment": 0, "mixup": 0.0})
     config.evaluate.update({"images": 256, "batch": 64})
     config.checkpoint.every, config.log_every = 500, 20
 
