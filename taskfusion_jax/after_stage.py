@@ -43,9 +43,10 @@ def evaluate_stage(
 
         params = experiment.eval_params(state)
         metrics, pictures, sweeps = evaluator(params, stage.options.combine, progress, tasks)
+        learnt = evaluator.learnt(stage, only=True)
+        prompts = evaluator.class_incremental.prompts(params, learnt)
         if evaluator.options.class_incremental:
             status.update("evaluating all classes at once")
-            learnt = evaluator.learnt(stage, only=True)
             later = experiment.stages[1 : stage.index + 1]
             base_moved = any(experiment.moves(s, "net/base/") for s in later)
             metrics |= evaluator.class_incremental(params, learnt, base_moved)
@@ -56,6 +57,8 @@ def evaluate_stage(
         "seconds": round(seconds, 1),
         "data": evaluator.data,
         "data_of": evaluator.data_of,
+        "labels": evaluator.labels,
+        "prompts": prompts,
         "frechet": evaluator.features.name if evaluator.features else "",
         **provenance(),
     }

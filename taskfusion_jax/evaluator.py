@@ -66,6 +66,11 @@ class Evaluator:
         return {name: f"{len(source)} {source!r}" for name, source in sources.items()}
 
     @property
+    def labels(self) -> dict[str, tuple[str, ...]]:
+        """Task -> names of its classes, of those that classify images."""
+        return {task.name: self.of_task[task.name].labels for task in self.tasks if task.labels}
+
+    @property
     def data(self) -> str:
         """What is measured on, for people."""
         return "; ".join(dict.fromkeys(self.data_of.values()))
@@ -106,7 +111,8 @@ class Evaluator:
 
         Returns:
           Flat metrics `task/metric` (combined: `task/M3/metric`), pictures `task/kind` uint8
-          [N, H, W, 3], and sweeps {task: {"strengths", "distances"}}.
+          [N, H, W, 3] (of classifications: `input`, and `scores` and `truth` [N, labels]), and
+          sweeps {task: {"strengths", "distances"}}.
         """
         metrics, pictures, sweeps = {}, {}, {}
         for task in self.tasks if tasks is None else tasks:
@@ -195,7 +201,9 @@ class Evaluator:
             seen += real
             parts = {key.strip(): x for key, x in images.items() if key.startswith(" ")}
             every = {"input": given, "target": target, **parts, "output": image}
-            for key, some in every.items() if task.makes_image else ():
+            if task.labels:
+                every = {"input": given, **self.measures.scores(task, output, batch["label"])}
+            for key, some in every.items():
                 if some is not None:
                     gathered = np.asarray(self._whole(some))
                     shown[key].append(gathered[: min(real, self.options.pictures)])

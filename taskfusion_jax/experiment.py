@@ -92,6 +92,8 @@ class Experiment:
         self.data(asked, f"{stage.field}.rows")
         moving = self._trainable(self.shapes.params, stage)
         slots = {slot for task in asked for slot in task.active or (0,)}
+        net = [name.removeprefix("net/") for name in moving if name.startswith("net/")]
+        self.method.check_moves(net, slots, f"{stage.field}.trainable")
         used = [
             n for n in moving if any(self.method.uses(n.removeprefix("net/"), s) for s in slots)
         ]

@@ -122,6 +122,11 @@ class Measures:
             return {}
         return self._classified(output[:, : task.channels], label[:, 0])
 
+    def scores(self, task: Task, output: jax.Array, label: jax.Array) -> dict[str, jax.Array]:
+        """How sure a classification is of each class, and which it is, [B, labels] in [0, 1]."""
+        sure = jax.nn.softmax(output[:, : task.labels].astype(jnp.float32))
+        return {"scores": sure, "truth": jax.nn.one_hot(label[:, 0], task.labels)}
+
     def _style_of_each(self, weights: dict, grams: dict, images: jax.Array, clean: jax.Array):
         vgg = self.experiment.vgg
 
@@ -141,11 +146,12 @@ class Measures:
 def classified(scores: jax.Array, label: jax.Array) -> dict[str, jax.Array]:
     """Of class scores [B, classes] and classes [B]: whether each is right, in the first 5, how
     surprising in nats, and the class again, whose commonest is the answer without looking."""
-    place = jnp.sum(scores > jnp.take_along_axis(scores, label[:, None], axis=1), axis=1)
-    values = {"accuracy": (place == 0).astype(jnp.float32), "label": label}
+    said = jnp.argmax(scores, axis=1)  # of equal scores the first: equal ones are no answer
+    values = {"accuracy": (said == label).astype(jnp.float32), "label": label}
     values["nll"] = optax.softmax_cross_entropy_with_integer_labels(scores, label)
     if scores.shape[1] > 5:
-        values["top_5"] = (place < 5).astype(jnp.float32)
+        _, first = jax.lax.top_k(scores, 5)
+        values["top_5"] = jnp.any(first == label[:, None], axis=1).astype(jnp.float32)
     return values
 
 

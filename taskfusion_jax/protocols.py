@@ -37,6 +37,7 @@ class ClassIncremental:
         self._nearest = evaluator.measures.jit(
             lambda params, x, slots: self.method.nearest(params, x, slots), static_argnums=2
         )
+        self._choice = evaluator.measures.jit(lambda picked, x: self.method.choice(picked, x))
         self._features = evaluator.measures.jit(
             lambda base, x: self.method.backbone.features(base, x)
         )
@@ -63,6 +64,24 @@ class ClassIncremental:
                     right.setdefault(f"accuracy_{way}", []).append(at & name)
                     right.setdefault(f"task_found_{way}", []).append(at)
         return {f"{ALL}/{key}": float(np.mean(np.concatenate(x))) for key, x in right.items()}
+
+    def prompts(self, params: dict, tasks: list[Task]) -> dict[str, list[float]]:
+        """Task -> how its test images' picks are shared out among the prompts of a pool; nothing
+        where there is no pool."""
+        if not hasattr(self.method, "choice"):
+            return {}
+        return {
+            task.name: self._shares(self.method.pick(params, task.vector), task)
+            for task in tasks
+            if task.labels
+        }
+
+    def _shares(self, picked: dict, task: Task) -> list[float]:
+        counts = 0
+        for real, batch in self.evaluator.batches(task, self.evaluator.options.images):
+            chosen = np.asarray(self._choice(picked, batch["input"])[0])[:real]
+            counts += np.bincount(chosen.ravel(), minlength=len(picked["pool"]["keys"]))
+        return (counts / counts.sum()).tolist()
 
     def _ways(self, params: dict, tasks: list[Task], x: jax.Array, base_moved: bool) -> dict:
         """Way -> (place of the task that was found, class within it), [B] each."""

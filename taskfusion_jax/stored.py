@@ -75,7 +75,7 @@ class StoredTasks:
 
     def __init__(self, workdir: Path):
         """workdir: of a run that has ended. Raises UserError where it has no task files."""
-        folder = Workdir(workdir)
+        folder = Workdir(Path(workdir))
         self._start(folder.config(), folder.tasks)
 
     @classmethod
@@ -168,6 +168,7 @@ class StoredTasks:
         """
         if len(tasks) != len(images):
             raise UserError(f"{len(images)} images, but {len(tasks)} names of tasks: one for each")
+        _check_images(images)
         every = tuple(dict.fromkeys(tasks))
         if every not in self._stacked:
             for name in every:
@@ -193,6 +194,7 @@ class StoredTasks:
         """
         if self._task is None:
             raise UserError(f"choose a task first: switch(NAME), of {', '.join(self.tasks)}")
+        _check_images(images)
         self._task.check_input(images, "an image")
         c = np.tile(self._task.vector[None], (len(images), 1))
         return self._run(self.params, images, c)[..., : self._task.channels]
@@ -200,6 +202,21 @@ class StoredTasks:
     def show(self, images: jax.Array) -> jax.Array:
         """As the call, but the image that the output stands for, [B, H, W, 3] in [0, 1]."""
         return self._task.show(self(images), images) if self._task else self(images)
+
+
+def _check_images(images: jax.Array) -> None:
+    """Raises UserError unless images are [B, H, W, 3] in [0, 1]."""
+    shape, kind = np.shape(images), getattr(images, "dtype", np.asarray(images).dtype)
+    wanted = "images must be [B, H, W, 3] in [0, 1]"
+    if len(shape) != 4 or shape[-1] != 3 or not shape[0]:
+        raise UserError(
+            f"{wanted}, but are {list(shape)}: add the axes that lack, and repeat gray three times"
+        )
+    if not np.issubdtype(kind, np.floating):
+        raise UserError(f"{wanted}, but are {kind}: divide by 255")
+    least, most = float(np.min(images)), float(np.max(images))
+    if not (least >= -1e-3 and most <= 1 + 1e-3):
+        raise UserError(f"{wanted}, but reach from {least:g} to {most:g}: divide by 255")
 
 
 def _fits(stored: np.ndarray, shape: tuple[int, ...]) -> bool:

@@ -120,6 +120,10 @@ def read_task(path: Path, belongs_to: str, packed: bool = False) -> Arrays:
     arrays, words = _read(path)
     if "belongs_to" not in words:
         raise UserError(f"{path}: not a task, but what all tasks share; give a task's file")
+    if words["task"] != path.stem:
+        raise UserError(
+            f"{path}: holds the task '{words['task']}': name it {words['task']}{_SUFFIX} again"
+        )
     if words["belongs_to"] != belongs_to:
         raise UserError(
             f"{path}: belongs to another base, {words['belongs_to'][:12]}, not {belongs_to[:12]}; "

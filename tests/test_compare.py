@@ -218,7 +218,7 @@ def test_the_table_shows_means_spreads_and_the_best():
     assert rows["z + style", "PSNR dB ↑"][1:] == [table.DASH, "7.00 ± 0.00"]  # compares nothing
     assert rows["size", "parameters"] == [table.DASH, "12,345", "12,345"]
     assert rows["", "MiB in all"] == [table.DASH, "4.75", "4.75"]  # each task as it was learnt
-    later = rows["", "MiB that a later task adds, at most"]
+    later = rows["", "MiB that the last task adds"]
     assert later == [table.DASH, "0.5", "0.5"]  # the first is not added
     assert rows["training", "minutes"] == [table.DASH, "1.5", "1.5"]
     assert [cell.text for cell in published.rows[0][1]] == ["0.5907", table.DASH]

@@ -313,3 +313,35 @@ def test_fine_tuning_leaves_heads_and_one_trunk(tuned):
     workdir, (_, _, third) = tuned
     assert same(read_shared(workdir / "tasks"), below(third, "shared/"))
     assert "masks" not in json.loads((workdir / "results.json").read_text())
+
+
+@pytest.mark.parametrize(
+    ("images", "says"),
+    [
+        (np.zeros((1, 16, 16, 1), np.float32), "are [1, 16, 16, 1]"),
+        (np.zeros((16, 16, 3), np.float32), "are [16, 16, 3]"),
+        (np.zeros((0, 16, 16, 3), np.float32), "are [0, 16, 16, 3]"),
+        (np.zeros((1, 16, 16, 3), np.uint8), "are uint8: divide by 255"),
+        (np.full((1, 16, 16, 3), 200, np.float32), "reach from 200 to 200"),
+        (np.full((1, 16, 16, 3), np.nan, np.float32), "reach from nan"),
+    ],
+)
+def test_images_that_are_none_are_refused(images, says, masked):
+    tasks = StoredTasks(str(masked[0]))
+    tasks.switch(ORDER[0])
+    fails(lambda: tasks(images), "images must be [B, H, W, 3] in [0, 1]", says)
+
+
+def test_a_base_must_stand_still_under_masks():
+    made = config("piggyback")
+    made.stages[ORDER[1]].trainable = "net/.*"
+    fails(lambda: Experiment(made), f"config.stages.{ORDER[1]}.trainable moves base/", "masks lie")
+    made = config("piggyback")
+    made.piggyback.base = ()
+    fails(lambda: Experiment(made), "config.piggyback.base names no task")
+
+
+def test_what_to_do_with_gray_photographs_is_one_of_two_words():
+    made = config("piggyback")
+    made.tasks.colourisation.gray = "foo"
+    fails(lambda: Experiment(made), "config.tasks.colourisation.gray: 'foo'", "keep nor refuse")

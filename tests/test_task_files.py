@@ -186,3 +186,9 @@ def test_a_failed_write_leaves_the_old_file(folder, monkeypatch):
         write_task(folder, "voc", {}, "")
     assert (folder / "voc.safetensors").read_bytes() == before
     assert list(list_tasks(folder)) == ["voc"]
+
+
+def test_a_file_under_another_tasks_name_is_refused(folder):
+    (folder / "voc.safetensors").rename(folder / "coco.safetensors")
+    read = functools.partial(read_task, folder / "coco.safetensors", checksum(SHARED))
+    fails(read, "coco.safetensors", "holds the task 'voc'")

@@ -100,7 +100,7 @@ def read_mask(
         )
     known = (*range(classes), void)
     table = id_table(known, (*range(classes), VOID))
-    hint = f"correct the mask, or set {field}.classes={classes} and {field}.void={void}"
+    hint = f"correct the mask, or change {field}.classes (now {classes}) or .void (now {void})"
     return look_up(raw, table, str(path), hint)
 
 

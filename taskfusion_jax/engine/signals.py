@@ -1,5 +1,6 @@
 """Being asked to stop: SIGTERM and Ctrl-C end a run after the step at hand, and save it."""
 
+import os
 import signal
 from types import FrameType
 
@@ -27,3 +28,5 @@ class StopRequest:
         if self.signal is not None and number == signal.SIGINT:
             raise KeyboardInterrupt
         self.signal = signal.Signals(number)
+        # Printing is not safe here, and the console is another thread's.
+        os.write(2, b"\nStopping after this step; once more to stop at once.\n")

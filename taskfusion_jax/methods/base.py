@@ -90,6 +90,10 @@ class Method:
         """Vectors of one route have the same parameters picked."""
         return vector.tobytes()
 
+    def check_moves(self, moving: list[str], slots: set[int], field: str) -> None:
+        """Raises UserError where a stage that trains the tasks of these slots must not move these
+        parameters. field: of the config, for the message."""
+
     def per_task(self, shapes: Mapping[str, Any], slot: int) -> int:
         """How many parameters only the task in `slot` uses. shapes: by slash-joined name."""
         return 0

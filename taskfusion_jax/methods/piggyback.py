@@ -37,6 +37,11 @@ class Piggyback(Routed):
             if name not in config.tasks:
                 hint = did_you_mean(name, config.tasks)
                 raise UserError(f"config.piggyback.base: no task '{name}'{hint}")
+        if not self.options.base:
+            raise UserError(
+                "config.piggyback.base names no task, so nobody trains what masks lie on: name the "
+                "first task"
+            )
         threshold, start = self.options.threshold, self.options.start
         if not 0 <= threshold < min(start, 1):
             raise UserError(
@@ -71,6 +76,15 @@ class Piggyback(Routed):
             if task:
                 params[f"task_{slot}"] = {kind: part for kind, part in task.items() if part}
         return params
+
+    def check_moves(self, moving, slots, field):
+        """See `Method.check_moves`: masks lie on a base that stands still."""
+        shared = [name for name in moving if self.shares(name)]
+        if shared and slots - set(self.base):
+            raise UserError(
+                f"{field} moves {shared[0]}, on which masks lie, so tasks learnt before would "
+                "change: let it match the task's own parameters alone (net/task_SLOT/.*)"
+            )
 
     def network(self, params, slot):
         """See `Routed.network`."""

@@ -82,7 +82,7 @@ def quality_figure(path: str | Path, points: Mapping[str, Mapping[str, tuple]]) 
       points: task -> run -> (MiB that the task adds, value, name of the metric).
     """
     names = list(dict.fromkeys(run for values in points.values() for run in values))
-    colours = {name: COLOURS[i % len(COLOURS)] for i, name in enumerate(names)}
+    looks = {name: look(i) for i, name in enumerate(names)}
     columns = min(3, len(points))
     lines = math.ceil(len(points) / columns)
     with matplotlib.rc_context(LOOK):
@@ -91,21 +91,47 @@ def quality_figure(path: str | Path, points: Mapping[str, Mapping[str, tuple]]) 
         axes = list(figure.subplots(lines, columns, squeeze=False).flat)
         for axis, (task, values) in zip(axes, points.items(), strict=False):
             metric = next(iter(values.values()))[2]
-            _panel(axis, {run: value[:2] for run, value in values.items()}, colours)
+            for run, (size, value, _) in values.items():
+                axis.plot(max(size, 1e-6), value, label=run, **looks[run])
+            _tidy(axis)
             axis.set_title(task, loc="left", fontsize=11)
             axis.set_ylabel(table.metric(metric).heading, fontsize=9, color=MUTED)
             axis.set_xlabel("MiB that the task adds", fontsize=9, color=MUTED)
         for axis in axes[len(points) :]:
             axis.remove()
+        drawn = {
+            label: line
+            for axis in axes[: len(points)]
+            for line, label in zip(*axis.get_legend_handles_labels(), strict=True)
+        }
+        figure.legend(
+            *(drawn.values(), drawn.keys()),
+            loc="outside lower center",
+            ncols=min(6, len(drawn)),
+            frameon=False,
+            fontsize=9,
+        )
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         figure.savefig(path, facecolor="white")
 
 
-def _panel(axis, values: Mapping[str, tuple[float, float]], colours: Mapping[str, str]) -> None:
-    for run, (size, value) in values.items():
-        axis.plot(max(size, 1e-6), value, "o", ms=8, color=colours[run], zorder=3)
-        axis.annotate(run, (max(size, 1e-6), value), (6, 5), textcoords="offset points", fontsize=8)
+def look(place: int) -> dict:
+    """How the point of the run in this place is drawn: colour and marker, hollow, so that points
+    that lie on each other all show."""
+    colour, marker = COLOURS[place % len(COLOURS)], "osD^v<>pP*Xhd"[place % 13]
+    return {
+        "marker": marker,
+        "color": colour,
+        "markerfacecolor": "none",
+        "ls": "none",
+        "ms": 8,
+        "mew": 1.8,
+        "zorder": 3,
+    }
+
+
+def _tidy(axis) -> None:
     axis.set_xscale("log")
-    axis.margins(x=0.3, y=0.18)
+    axis.margins(x=0.2, y=0.18)
     axis.grid(color=RULE, lw=0.6)
     axis.spines[["top", "right"]].set_visible(False)

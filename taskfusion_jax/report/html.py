@@ -63,6 +63,17 @@ FIGURES = {
         "adds, in percent of what all tasks share. Bars are standard deviations over seeds. Best "
         "are runs to the left and high up.",
     ),
+    "predictions": (
+        "What images are taken for",
+        "Test images of each task with the class named and how surely; in red where another would "
+        "have been right.",
+    ),
+    "prompts": (
+        "Which prompts images pick",
+        "A row per task, a column per prompt of the pool: the share of the picks of its test "
+        "images. Tasks that pick alike share what they learn; tasks that pick apart do not "
+        "disturb each other.",
+    ),
     "matrix": (
         "Every task after every stage",
         "A row per task, a column per stage. From the stage that teaches it on, a row that keeps "

@@ -11,7 +11,8 @@ from taskfusion_jax.report import figures
 from taskfusion_jax.report.continual import more_grids
 from taskfusion_jax.report.html import write_report
 from taskfusion_jax.report.masks import zeros_figure
-from taskfusion_jax.report.stream import matrix_figure
+from taskfusion_jax.report.predictions import predictions_figure
+from taskfusion_jax.report.stream import matrix_figure, prompts_figure
 from taskfusion_jax.report.table import results_table, rich_table
 from taskfusion_jax.stages import learnt_in
 from taskfusion_jax.workdir import Workdir
@@ -54,6 +55,7 @@ def write_results(experiment, folder: Workdir) -> None:
         "metrics": metrics,
         "matrix": alike,
         "sweeps": sweeps,
+        "prompts": done["prompts"],
     }
     if experiment.has_masks and folder.tasks.exists():
         results["masks"] = study(folder.tasks, experiment.method.base_name)
@@ -62,6 +64,9 @@ def write_results(experiment, folder: Workdir) -> None:
     write_json(folder.results, results)
     _draw(experiment, folder, shown, sweeps)
     matrix_figure(folder.figures / "matrix.png", alike)
+    prompts_figure(folder.figures / "prompts.png", done["prompts"])
+    told = {task: images for task, images in shown.items() if "scores" in images}
+    predictions_figure(folder.figures / "predictions.png", told, done["labels"])
     write_report(folder.path)
 
 
@@ -76,7 +81,7 @@ def _alike(evaluations: dict[str, dict], data_of: dict[str, str]) -> dict[str, d
 
 def _draw(experiment, folder: Workdir, shown: dict, sweeps: dict) -> None:
     folder.figures.mkdir(exist_ok=True)
-    single = [name for name in shown if "+" not in name]
+    single = [name for name in shown if "+" not in name and "scores" not in shown[name]]
     combined = [name for name in shown if "+" in name]
     columns = ("input", "target", "output")
     rows = []

@@ -9,7 +9,8 @@ from matplotlib.figure import Figure
 
 from taskfusion_jax.metrics.continual import ALL, STREAM
 from taskfusion_jax.report import table
-from taskfusion_jax.report.figures import COLOURS, LOOK
+from taskfusion_jax.report.continual import look
+from taskfusion_jax.report.figures import LOOK
 from taskfusion_jax.report.sheet import MUTED, RULE
 from taskfusion_jax.report.table import Cell, Grid
 
@@ -67,11 +68,9 @@ def budget_figure(path: str | Path, runs: Mapping[str, Mapping]) -> None:
         figure = Figure(figsize=(8.4, 5.2), layout="constrained", dpi=140)
         axis = figure.subplots()
         for i, (name, run) in enumerate(runs.items()):
-            value, colour = run["metrics"][f"{STREAM}/as_learnt"], COLOURS[i % len(COLOURS)]
+            value = run["metrics"][f"{STREAM}/as_learnt"]
             x, y = max(_percent(run), 1e-4), value["mean"]
-            axis.errorbar(x, y, value["std"], fmt="o", ms=7, color=colour, capsize=3, zorder=3)
-            place = (7, 5) if i % 2 else (7, -12)
-            axis.annotate(name, (x, y), place, textcoords="offset points", fontsize=8)
+            axis.errorbar(x, y, value["std"], label=name, capsize=3, **look(i))
         axis.set_xscale("log")
         axis.margins(x=0.15, y=0.12)
         axis.set_xlabel("% of the shared parameters that a task adds", fontsize=9, color=MUTED)
@@ -79,6 +78,7 @@ def budget_figure(path: str | Path, runs: Mapping[str, Mapping]) -> None:
         axis.set_title("Accuracy against parameters", loc="left", fontsize=11)
         axis.grid(color=RULE, lw=0.6)
         axis.spines[["top", "right"]].set_visible(False)
+        figure.legend(loc="outside right center", frameon=False, fontsize=9)
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         figure.savefig(path, facecolor="white")
 
@@ -100,19 +100,35 @@ def matrix_figure(path: str | Path, matrix: Mapping[str, Mapping[str, float]]) -
     values = np.array(
         [[matrix[stage].get(f"{task}/accuracy", np.nan) for stage in stages] for task in tasks]
     )
+    _heat_map(path, values, tasks, stages, "Accuracy after each stage", "accuracy", top=1.0)
+    return True
+
+
+def prompts_figure(path: str | Path, prompts: Mapping[str, list[float]]) -> None:
+    """Draws which prompts of a pool each task's images pick; nothing where there is no pool.
+
+    prompts: task -> share of the picks that each prompt gets.
+    """
+    if prompts:
+        values = np.array(list(prompts.values()))
+        columns = [str(i) for i in range(values.shape[1])]
+        _heat_map(path, values, list(prompts), columns, "Prompts picked", "share of picks")
+
+
+def _heat_map(path, values, rows, columns, title, unit, top=None) -> None:
+    top = float(np.nanmax(values)) if top is None else top
     with matplotlib.rc_context(LOOK):
-        size = (2.2 + 0.9 * len(stages), 1.4 + 0.5 * len(tasks))
+        size = (2.4 + 0.8 * len(columns), 1.5 + 0.5 * len(rows))
         figure = Figure(figsize=size, layout="constrained", dpi=140)
         axis = figure.subplots()
-        shown = axis.imshow(values, cmap="viridis", vmin=0, vmax=1, aspect="auto")
+        drawn = axis.imshow(values, cmap="viridis", vmin=0, vmax=top, aspect="auto")
         for (row, column), value in np.ndenumerate(values):
             if np.isfinite(value):
-                ink = "white" if value < 0.6 else "black"
+                ink = "white" if value < 0.6 * top else "black"
                 axis.text(column, row, f"{value:.2f}", ha="center", va="center", color=ink)
-        axis.set_xticks(range(len(stages)), stages, rotation=30, ha="right")
-        axis.set_yticks(range(len(tasks)), tasks)
-        axis.set_title("Accuracy after each stage", loc="left", fontsize=11)
-        figure.colorbar(shown, ax=axis, label="accuracy")
+        axis.set_xticks(range(len(columns)), columns, rotation=30, ha="right")
+        axis.set_yticks(range(len(rows)), rows)
+        axis.set_title(title, loc="left", fontsize=11)
+        figure.colorbar(drawn, ax=axis, label=unit)
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         figure.savefig(path, facecolor="white")
-    return True

@@ -40,6 +40,12 @@ class Colourisation(Task):
     rgb: bool
     gray: str
 
+    def __post_init__(self):
+        """Raises UserError for another word."""
+        if self.gray not in ("keep", "refuse"):
+            field = f"config.tasks.{self.name}.gray"
+            raise UserError(f"{field}: '{self.gray}' is neither keep nor refuse")
+
     @property
     def channels(self) -> int:
         return 3 if self.rgb else 2
