@@ -133,7 +133,7 @@ def _dots(picture, colour):
 
 @pytest.mark.parametrize(("tasks", "columns", "lines"), [(1, 1, 1), (4, 3, 2)])
 def test_quality_is_drawn_against_size(tmp_path, tasks, columns, lines):
-    """Up is better here, right is larger; each run has a colour in all panels."""
+    """Up is better here, right is larger; each run has a colour in all panels and the legend."""
     runs = {"masks": (0.1, 0.5, "miou"), "decoder": (20.0, 0.75, "miou")}
     path = tmp_path / "new" / "quality.png"
     quality_figure(path, {f"task {i}": runs for i in range(tasks)})
@@ -141,7 +141,8 @@ def test_quality_is_drawn_against_size(tmp_path, tasks, columns, lines):
         assert image.size == pytest.approx((140 * 3.9 * columns, 140 * 3 * lines), abs=1)
         picture = np.asarray(image.convert("RGB"))
     masks, decoder = (_dots(picture, colour) for colour in COLOURS[:2])
-    assert len(masks) == pytest.approx(len(decoder), rel=0.1) and len(masks) > 50 * tasks
+    assert len(masks) == pytest.approx(len(decoder), rel=0.3) and len(masks) > 50 * tasks
     if tasks == 1:
+        masks, decoder = (dots[dots[:, 0] < 330] for dots in (masks, decoder))  # no legend
         below, left = (masks - decoder.mean(0)).mean(0) * (1, -1)
         assert below > 100 and left > 100
