@@ -135,7 +135,7 @@ checkpoints.close()
 """
 
 
-@pytest.mark.parametrize("count", [1, pytest.param(2, marks=pytest.mark.slow), 4])
+@pytest.mark.parametrize("count", [1, *(pytest.param(n, marks=pytest.mark.slow) for n in (2, 4))])
 def test_a_checkpoint_of_eight_devices_restores_on_fewer_exactly(eight, tmp_path, count):
     """What is saved again from fewer devices is what had been saved."""
     again = tmp_path / "again"

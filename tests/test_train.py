@@ -125,6 +125,7 @@ def test_a_loss_that_is_not_finite_stops_the_run(tmp_path):
     assert not workdir.exists()
 
 
+@pytest.mark.slow  # tests/data/test_pipeline.py compares their batches
 def test_worker_processes_change_nothing(tmp_path):
     """Nor do other values of the fields that a run may go on with."""
     code, _, err = runs.end(runs.start(tmp_path / "run", *runs.FLAGS, "--config.data.workers=1"))
