@@ -36,6 +36,6 @@ def predictions_figure(
             colour = ACCENT if said == true else WRONG
             sheet.text(x, bottom + 4, f"{names[said][:14]} {percent}%", LABEL, colour)
             if said != true:
-                sheet.text(x, bottom + 26, f"not {names[true][:16]}", NOTE, WRONG)
+                sheet.text(x, bottom + 26, f"is {names[true][:16]}", NOTE, WRONG)
         sheet.y = bottom + 50 + WIDE_GAP
     sheet.save(path)
