@@ -36,7 +36,8 @@ def get_config() -> ConfigDict:
     config.parts = ConfigDict(  # what a task adds to a ViT: see methods/parts
         {"use": ("prefixes",), "base": ()}  # base: tasks that use the ViT as it is
         | {"prefixes": {"length": 23}, "deep_prompts": {"length": 46}, "prompts": {"length": 50}}
-        | {"rkr": {"rank": 2}, "lora": {"rank": 11, "scale": 1.0}, "adapters": {"width": 11}}
+        | {"rkr": {"rank": 2, "layers": ("qkv", "proj", "fc1", "fc2")}}
+        | {"lora": {"rank": 11, "scale": 1.0}, "adapters": {"width": 11}}
         | {"norm_film": {}, "mask": {"masked": "block_.*/kernel"}}  # else as piggyback's
     )
     config.pool = ConfigDict(  # of L2P; batchwise: rows of a training batch share their choice
@@ -171,6 +172,7 @@ def get_config() -> ConfigDict:
             "every_stage": True,  # or only the last one
             "only_learnt": False,  # leave out tasks that no stage has trained yet
             "class_incremental": False,  # classify without naming the task, too
+            "prototypes": 20,  # training images of each class, whose mean feature stands for it
             "batch": 32,
             "pictures": 6,  # images per task in the figures
             "sweep": 6,  # strengths of a sweep

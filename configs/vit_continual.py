@@ -70,6 +70,7 @@ def base(stream: str, small: bool):
     config = common.get_config()
     config.name = "vit_continual"
     config.method, config.backbone = "vit_parts", "vit"
+    config.vit.weights = f"run:{PRETRAIN}"
     config.combined = {}
     config.data.update({"size": 224, "scale": 0.8, "source": "tfds"})
     config.data.tfds.update({"mask_key": "", "label_key": "label"})
@@ -98,7 +99,7 @@ def base(stream: str, small: bool):
 
 def _small(config):
     """A narrow ViT on 32x32 images, parts of about 3 % of it each."""
-    config.vit.update({"variant": "micro/4", "weights": f"run:{PRETRAIN}"})
+    config.vit.variant = "micro/4"
     config.data.update({"size": 32, "threads": 1})
     config.parts.prefixes.length, config.parts.deep_prompts.length = 12, 24
     config.parts.prompts.length, config.parts.rkr.rank = 24, 1
@@ -138,16 +139,26 @@ def run(config, name: str) -> dict:
         task: {"trainable": f"{shared.get(name, '')}net/task_{slot}/.*"}
         for task, slot in slots.items()
     }
-    if name == "finetune":
+    if name == "finetune":  # weights that are good already want small steps
         for task in stages:
-            stages[task]["lr"] = config.stages[task].lr / 3
+            stages[task]["lr"] = 1e-4 if config.vit.variant == "B/16" else 1e-3
     if name in POOLS:
         changes["method"] = name
-    if name == "prefixes_rkr":  # both together as many numbers as either alone
-        half = config.parts.prefixes.length // 2
-        changes["parts"]["prefixes"] = {"length": half}
-        changes["parts"]["rkr"] = {"rank": max(1, config.parts.rkr.rank // 2)}
+    if len(PARTS.get(name, ())) > 1:
+        changes["parts"].update(_at_the_same_budget(config, name))
     return {**changes, "stages": stages}
+
+
+def _at_the_same_budget(config, name: str) -> dict:
+    """Options with which a pair adds no more than the larger of the two alone."""
+    rank = config.parts.rkr.rank
+    # Of these layers RKR has (6 rank + 4) numbers per block and feature, a prefix 2 per position.
+    changes = {"rkr": {"layers": ("qkv", "proj")}}
+    if name == "prefixes_rkr":
+        changes["prefixes"] = {"length": config.parts.prefixes.length - (3 * rank + 2)}
+    if name == "mask_rkr":
+        changes["mask"] = {"masked": "block_.*/(qkv|fc2)/kernel"}
+    return changes
 
 
 def _tfds(name: str, classes: range | tuple = (), labels: int = 0) -> dict:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ml_collections import ConfigDict
 
-from taskfusion_jax.errors import UserError
+from taskfusion_jax.errors import UserError, did_you_mean
 from taskfusion_jax.workdir import Workdir
 
 OF_RUN = "run:"
@@ -53,8 +53,8 @@ class Comparison:
 def members(config: ConfigDict, path: Path) -> dict[tuple[str, int], ConfigDict]:
     """(name, seed) -> the config of that run, seed by seed.
 
-    Runs of `config.once` come first, with the first seed only; others may begin with the network
-    that one of them leaves: `config.vit.weights=run:NAME`.
+    Runs of `config.once` come first, with the first seed only, and only where others begin with
+    the network that they leave: `config.vit.weights=run:NAME`.
 
     Raises:
       UserError: this is no comparison, or a run has a field that its base lacks.
@@ -64,7 +64,7 @@ def members(config: ConfigDict, path: Path) -> dict[tuple[str, int], ConfigDict]
             "this config is one run: train it with taskfusion_jax.main, or leave out the run's "
             "name after the colon to compare all"
         )
-    made, once = {}, config.get("once", ())
+    made, once, linked = {}, config.get("once", ()), set()
     for seed in config.seeds:
         names = in_order(config, config.runs)
         for name in sorted(names, key=lambda name: name not in once):
@@ -81,9 +81,15 @@ def members(config: ConfigDict, path: Path) -> dict[tuple[str, int], ConfigDict]
             run.name, run.seed = f"{config.name}_{name}", seed
             if run.vit.weights.startswith(OF_RUN):
                 first = run.vit.weights.removeprefix(OF_RUN)
-                run.vit.weights = str(folder_of(path, first, config.seeds[0]))
+                if first not in once:
+                    raise UserError(
+                        f"config.runs.{name}.vit.weights={run.vit.weights}: config.once has no run "
+                        f"'{first}'{did_you_mean(first, once)}"
+                    )
+                run.vit.weights = str(folder_of(path, first, config.seeds[0]).absolute())
+                linked.add(first)
             made[name, seed] = run
-    return made
+    return {key: run for key, run in made.items() if key[0] not in once or key[0] in linked}
 
 
 def folder_of(path: Path, name: str, seed: int) -> Path:

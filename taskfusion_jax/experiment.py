@@ -61,7 +61,7 @@ class Experiment:
         channels = {part.slot: part.channels for part in parts}
         self.method = build_method(config, channels)
         _check_side(config, self.method.backbone.side)
-        labelled = {task.name for task in learnt if task.labels} & set(config.data_of)
+        labelled = [task.name for task in learnt if task.labels and task.name in config.data_of]
         check_disjoint({name: config.data_of[name] for name in labelled})
         self.critic = PatchGAN(dtype=self.method.dtype, **config.critic)
         layers = dict.fromkeys((*config.perceptual.layers, CONTENT_LAYER))

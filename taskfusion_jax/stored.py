@@ -169,11 +169,12 @@ class StoredTasks:
         if len(tasks) != len(images):
             raise UserError(f"{len(images)} images, but {len(tasks)} names of tasks: one for each")
         _check_images(images)
-        every = tuple(dict.fromkeys(tasks))
+        every = tuple(sorted(set(tasks)))
         if every not in self._stacked:
             for name in every:
                 self.open(name)
-            self._stacked[every] = stacked([self.opened[name] for name in every], every)
+            # The last stack alone is kept: stacks are as large as all their tasks.
+            self._stacked = {every: stacked([self.opened[name] for name in every], every)}
         places = np.array([every.index(name) for name in tasks])
         return self._run_mixed(self._shared, self._stacked[every], places, images)
 

@@ -14,9 +14,10 @@ from taskfusion_jax.errors import UserError
 
 _MAY_CHANGE = (
     "evaluate.", "checkpoint.", "log_every", "data.workers", "data.threads", "data.prefetch",
-    "mesh.", "sharding", "accumulate", "network.remat",
+    "mesh.", "sharding", "accumulate", "network.remat", "vit.weights",
 )  # fmt: skip
-"""Fields that change what is learnt by rounding at most: a run may go on with other values."""
+"""Fields that change what is learnt by rounding at most, or not once it has begun (weights): a run
+may go on with other values."""
 
 
 class Workdir:

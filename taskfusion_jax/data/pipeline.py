@@ -127,14 +127,13 @@ def _check_labelled(source: Sequence, data) -> None:
             )
 
 
-class Spaced(Sequence):
-    """At most `count` items of a source, evenly spaced: neighbours are often frames of one film."""
+class Chosen(Sequence):
+    """Some items of a source, by their places."""
 
-    def __init__(self, source: Sequence, count: int):
-        """count: at least 1."""
-        self.source, self.has_masks = source, source.has_masks
+    def __init__(self, source: Sequence, places: np.ndarray):
+        """places: int [N]."""
+        self.source, self.has_masks, self.places = source, source.has_masks, places
         self.classes, self.labels = source.classes, source.labels
-        self.places = np.linspace(0, len(source) - 1, min(count, len(source))).round().astype(int)
 
     def __len__(self) -> int:
         """How many items are chosen."""
@@ -143,6 +142,19 @@ class Spaced(Sequence):
     def __getitem__(self, index: int) -> Example:
         """The item in the chosen place."""
         return self.source[int(self.places[index])]
+
+    def __repr__(self) -> str:
+        """What they were chosen from."""
+        return f"{len(self)} of {self.source!r}"
+
+
+class Spaced(Chosen):
+    """At most `count` items of a source, evenly spaced: neighbours are often frames of one film."""
+
+    def __init__(self, source: Sequence, count: int):
+        """count: at least 1."""
+        count = min(count, len(source))
+        super().__init__(source, np.linspace(0, len(source) - 1, count).round().astype(int))
 
     def __repr__(self) -> str:
         """What they were chosen from."""

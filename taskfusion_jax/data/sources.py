@@ -9,6 +9,7 @@ labelled source have `"label": int` and no mask, and `source.label_ids`, int [N]
 every item without decoding images.
 """
 
+import math
 import weakref
 
 from ml_collections import ConfigDict
@@ -56,28 +57,34 @@ def _coco(data: ConfigDict, split: str, seed: int):
     return Coco(data.coco.dir, data.coco[split], data.coco.classes, data.size)
 
 
+def _room(data: ConfigDict) -> int:
+    """Side that small images are enlarged to, so that the smallest training crop has the size."""
+    return math.ceil(data.size / data.scale)
+
+
 def _shapes(data: ConfigDict, split: str, seed: int):
     from taskfusion_jax.data.labelled_shapes import LabelledShapes
 
-    return LabelledShapes(split, data.size, data.shapes.length, seed)
+    # The test images are the same for every seed, as those of other labelled sources are.
+    return LabelledShapes(split, _room(data), data.shapes.length, seed if split == "train" else 0)
 
 
 def _digits(data: ConfigDict, split: str, seed: int):
     from taskfusion_jax.data.digits import Digits
 
-    return Digits(split, data.size)
+    return Digits(split, _room(data))
 
 
 def _idx(data: ConfigDict, split: str, seed: int):
     from taskfusion_jax.data.idx import Idx
 
-    return Idx(data.idx.dir, split, data.idx.names, data.idx.test_fraction, data.size)
+    return Idx(data.idx.dir, split, data.idx.names, data.idx.test_fraction, _room(data))
 
 
 def _npz(data: ConfigDict, split: str, seed: int):
     from taskfusion_jax.data.npz import Npz
 
-    return Npz(data.npz.train, data.npz.test, split, data.size)
+    return Npz(data.npz.train, data.npz.test, split, _room(data))
 
 
 SOURCES = {
@@ -109,7 +116,7 @@ def build_source(data: ConfigDict, split: str, seed: int):
         raise UserError(
             f"config.data.source: no '{data.source}'{did_you_mean(data.source, SOURCES)}"
         )
-    key = data_set(data), data.size, split, seed
+    key = data_set(data), data.size, data.scale, split, seed
     source = _open.get(key)
     if source is None:
         source = _open[key] = SOURCES[data.source](data, split, seed)

@@ -184,9 +184,10 @@ class ViTBackbone(Backbone):
         return self.run_with(self.net, params, x)
 
     def run_with(self, net: ViT, params: dict, x: jax.Array) -> jax.Array:
-        """As `apply`, by a network that differs in what it reads."""
-        hooks = params.get(self.hooks, {})
-        return net.apply({"params": without(params, self.hooks)}, self._normed(x), hooks)
+        """As `apply`, by a network that differs in what it reads, or has no head."""
+        hooks, tree = params.get(self.hooks, {}), without(params, self.hooks)
+        tree = tree if net.classes else without(tree, self.head)
+        return net.apply({"params": tree}, self._normed(x), hooks)
 
     def features(self, params: dict, x: jax.Array) -> jax.Array:
         """What the network without head and hooks says of images, [B, width]."""

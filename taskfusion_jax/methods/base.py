@@ -1,6 +1,6 @@
 """What a method is: which parameters a task vector uses, and how rows of many tasks run."""
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from typing import Any, ClassVar
 
 import jax
@@ -64,6 +64,13 @@ class Method:
     def pretrained(self) -> Mapping[str, np.ndarray]:
         """Those first parameters that come from a file, by slash-joined name."""
         return {}
+
+    represent: Callable | None = None
+    """(picked, x) -> what a head of classes reads, [B, width]; None where there are no heads."""
+    choice: Callable | None = None
+    """(picked, x) -> (the prompts of a pool that images pick, how near they are), [B, picks]."""
+    nearest: Callable | None = None
+    """(params, x, slots) -> the place in `slots` of the task whose key is nearest, [B]."""
 
     def aside(self, params: dict, x: jax.Array, c: np.ndarray) -> dict[str, jax.Array]:
         """Loss terms of the method's own, by name; arguments as of `apply`."""
@@ -145,7 +152,7 @@ class Routed(Method):
 
     blends = False
     combines = False
-    backbones = tuple(BACKBONES)
+    backbones = ("transform_net", "unet", "resnet")
 
     def network(self, params: dict, slot: int) -> dict:
         """The backbone's parameters for the task in `slot`."""

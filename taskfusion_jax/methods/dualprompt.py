@@ -23,6 +23,8 @@ class DualPrompt(ViTParts):
     is nearest to the image, see `nearest`.
     """
 
+    pooled = True
+
     def __init__(self, config, channels):
         """As `ViTParts`, with `config.dualprompt`."""
         super().__init__(config, channels)

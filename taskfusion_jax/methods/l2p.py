@@ -11,6 +11,7 @@ import numpy as np
 from taskfusion_jax.errors import UserError
 from taskfusion_jax.methods.parts.prompts import SIZE
 from taskfusion_jax.methods.vit_parts import ViTParts
+from taskfusion_jax.models.vit import ViT
 
 
 class L2P(ViTParts):
@@ -21,6 +22,8 @@ class L2P(ViTParts):
     in the paper's code; rows are never mixed in evaluation, where that would be looking at the
     test set.
     """
+
+    pooled = True
 
     def __init__(self, config, channels):
         """As `ViTParts`, with `config.pool`."""
@@ -52,23 +55,33 @@ class L2P(ViTParts):
 
     def run(self, picked, x, c):
         """See `Method.run`."""
-        return self._with(picked, x, self.choice(picked, x)[0])
+        return self._with(self.net, picked, x, self.choice(picked, x)[0])
+
+    def represent(self, picked, x):
+        """See `Method.represent`: the prompts' mean."""
+        reader = self.net.clone(classes=0)
+        return self._with(reader, picked, x, self.choice(picked, x)[0])
 
     def apply(self, params, x, c):
-        """See `Method.apply`; c must be known when compiling."""
-        if not self.options.batchwise:
-            return super().apply(params, x, c)
+        """See `Method.apply`; all rows are of one task, see `check_moves`."""
         picked = self.pick(params, c[0])
-        chosen, _ = self.choice(picked, x)
-        votes = jnp.bincount(chosen.reshape(-1), length=self.options.size)
-        _, common = jax.lax.top_k(votes, self.options.top)
-        return self._with(picked, x, jnp.broadcast_to(common[None], chosen.shape))
+        return self._with(self.net, picked, x, self._in_training(picked, x)[0])
 
     def aside(self, params, x, c):
-        """`pool/pull`: one minus the likeness of every image and each key it picked, summed over
-        the keys, times `config.pool.pull`."""
-        _, likeness = self.choice(self.pick(params, c[0]), x)
+        """`pool/pull`: one minus the likeness of every image and each key picked for it, summed
+        over the keys, times `config.pool.pull`."""
+        _, likeness = self._in_training(self.pick(params, c[0]), x)
         return {"pool/pull": self.options.pull * jnp.mean(jnp.sum(1 - likeness, axis=1))}
+
+    def _in_training(self, picked: dict, x: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """As `choice`, or what most rows picked for all of them."""
+        chosen, values = self.choice(picked, x)
+        if not self.options.batchwise:
+            return chosen, values
+        votes = jnp.bincount(chosen.reshape(-1), length=self.options.size)
+        _, common = jax.lax.top_k(votes, self.options.top)
+        likeness = cosines(self._query(picked, x), picked["pool"]["keys"][common])
+        return jnp.broadcast_to(common[None], chosen.shape), likeness
 
     def choice(self, picked: dict, x: jax.Array) -> tuple[jax.Array, jax.Array]:
         """The prompts that images [B, H, W, 3] pick, and the cosines to their keys; [B, top]."""
@@ -80,11 +93,10 @@ class L2P(ViTParts):
         base = {name: part for name, part in picked.items() if name != "pool"}
         return jax.lax.stop_gradient(self.backbone.features(base, x))
 
-    def _with(self, picked: dict, x: jax.Array, chosen: jax.Array) -> jax.Array:
-        tokens = picked["pool"]["prompts"][chosen].reshape(len(x), -1, self.backbone.net.width)
+    def _with(self, net: ViT, picked: dict, x: jax.Array, chosen: jax.Array) -> jax.Array:
+        tokens = picked["pool"]["prompts"][chosen].reshape(len(x), -1, net.width)
         base = {name: part for name, part in picked.items() if name != "pool"}
-        base[self.backbone.hooks] = {**base[self.backbone.hooks], "tokens": tokens}
-        return self.backbone.run_with(self.net, base, x)
+        return self.backbone.run_with(net, {**base, self.backbone.hooks: {"tokens": tokens}}, x)
 
 
 def cosines(a: jax.Array, b: jax.Array) -> jax.Array:

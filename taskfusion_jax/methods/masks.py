@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
+from ml_collections import ConfigDict
 
 from taskfusion_jax.engine import names
 from taskfusion_jax.errors import UserError, did_you_mean
@@ -41,6 +42,19 @@ DIVISORS: dict[str, Divisor | None] = {
 }
 """What the gradients of a layer's mask are divided by, as by `--mask_scale_gradients` in
 Piggyback's public code: small weights then move their masks as much as large ones."""
+
+
+def check_options(options: ConfigDict) -> None:
+    """Raises UserError where `config.piggyback` has values that make no masks."""
+    threshold, start = options.threshold, options.start
+    if not 0 <= threshold < min(start, 1):
+        raise UserError(
+            f"config.piggyback.threshold={threshold} must be at least 0, less than 1, and less "
+            f"than start={start}, so that all weights count at first"
+        )
+    if options.gradient not in DIVISORS:
+        hint = did_you_mean(options.gradient, DIVISORS)
+        raise UserError(f"config.piggyback.gradient: no '{options.gradient}'{hint}")
 
 
 def init_masks(flat: dict[str, jax.Array], pattern: str, value: float) -> dict:

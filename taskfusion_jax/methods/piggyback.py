@@ -13,7 +13,7 @@ from taskfusion_jax.engine import names
 from taskfusion_jax.errors import UserError, did_you_mean
 from taskfusion_jax.methods.backbone import only, without
 from taskfusion_jax.methods.base import Routed
-from taskfusion_jax.methods.masks import DIVISORS, init_masks, masked
+from taskfusion_jax.methods.masks import check_options, init_masks, masked
 from taskfusion_jax.models.conditioning import AffineNorm
 
 
@@ -42,15 +42,7 @@ class Piggyback(Routed):
                 "config.piggyback.base names no task, so nobody trains what masks lie on: name the "
                 "first task"
             )
-        threshold, start = self.options.threshold, self.options.start
-        if not 0 <= threshold < min(start, 1):
-            raise UserError(
-                f"config.piggyback.threshold={threshold} must be at least 0, less than 1, and less "
-                f"than start={start}, so that all weights count at first"
-            )
-        if self.options.gradient not in DIVISORS:
-            hint = did_you_mean(self.options.gradient, DIVISORS)
-            raise UserError(f"config.piggyback.gradient: no '{self.options.gradient}'{hint}")
+        check_options(self.options)
         self.base_name = "+".join(self.options.base)
         self.base = [config.tasks[name].slot for name in self.options.base]
 

@@ -1,5 +1,7 @@
 """One frozen vision transformer, and a few parameters of each task's own (paper 000, 2)."""
 
+from typing import ClassVar
+
 import jax
 from ml_collections import ConfigDict
 
@@ -18,6 +20,8 @@ class ViTParts(Routed):
     """
 
     backbones = ("vit",)
+    pooled: ClassVar[bool] = False
+    """Whether prompts come from a pool, in place of parts that are a task's own."""
 
     def __init__(self, config: ConfigDict, channels):
         """config: also `config.parts` and `config.vit` are read.
@@ -26,12 +30,25 @@ class ViTParts(Routed):
           UserError: an unknown part or task of the base, or an option out of range.
         """
         super().__init__(config, channels)
+        if self.pooled and tuple(config.parts.use):
+            raise UserError(
+                f"config.parts.use={tuple(config.parts.use)}: method {config.method} has prompts "
+                "of its own, found without knowing the task; set it to ()"
+            )
         self.parts = build_parts(config, self.backbone.net)
         for name in config.parts.base:
             if name not in config.tasks:
                 hint = did_you_mean(name, config.tasks)
                 raise UserError(f"config.parts.base: no task '{name}'{hint}")
         self.plain = {config.tasks[name].slot for name in config.parts.base}
+
+    def check_moves(self, moving, slots, field):
+        """See `Method.check_moves`."""
+        if self.pooled and len(slots) > 1:
+            raise UserError(
+                f"{field.removesuffix('.trainable')}.rows: a pool learns one task at a time; give "
+                "each a stage of its own"
+            )
 
     def init(self, rng):
         """Fresh parameters; `pretrained` may replace the base's."""
@@ -45,6 +62,10 @@ class ViTParts(Routed):
                 task[name] = part.init(mine, base)
             params[f"task_{slot}"] = task
         return params
+
+    def represent(self, picked, x):
+        """See `Method.represent`: the class token."""
+        return self.backbone.run_with(self.backbone.featuriser, picked, x)
 
     def pretrained(self):
         """See `Method.pretrained`."""

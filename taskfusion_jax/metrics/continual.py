@@ -28,8 +28,8 @@ def stream_metrics(
       `stream/forgetting`: mean over all but the last task of its best accuracy before the end less
         that at the end;
       `stream/forward_transfer`: mean over all but the first task of its accuracy just before its
-        stage less that of always naming one class, where it was measured then. With a fresh head
-        per task it is 0 by construction.
+        stage less that of always naming the commonest class, where it was measured then. With a
+        fresh head per task, which always names its first class, it says nothing.
       Nothing where fewer than two tasks were measured at the end.
     """
     stages = list(matrix)

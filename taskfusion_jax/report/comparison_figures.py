@@ -23,6 +23,7 @@ def draw_comparison(compared: Comparison, runs: Mapping[str, Mapping]) -> None:
     """
     seeds = {name: run["seeds"] for name, run in runs.items()}
     folder = compared.path / "figures"
+    folder.mkdir(parents=True, exist_ok=True)
     seen_by = {seed: sum(seed in s for s in seeds.values()) for s in seeds.values() for seed in s}
     most = max(seen_by, key=seen_by.get)  # other seeds have other images
     having = [name for name, s in seeds.items() if most in s]

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import matplotlib
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from ml_collections import ConfigDict
 
 from taskfusion_jax.report import table
@@ -132,6 +133,9 @@ def look(place: int) -> dict:
 
 def _tidy(axis) -> None:
     axis.set_xscale("log")
+    axis.xaxis.set_major_locator(LogLocator(subs=(1, 3)))
+    axis.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
+    axis.xaxis.set_minor_formatter(NullFormatter())
     axis.margins(x=0.2, y=0.18)
     axis.grid(color=RULE, lw=0.6)
     axis.spines[["top", "right"]].set_visible(False)

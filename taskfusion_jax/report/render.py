@@ -6,7 +6,7 @@ from rich.console import Console
 from taskfusion_jax.engine.files import read_json, write_json
 from taskfusion_jax.engine.writers import read_metrics
 from taskfusion_jax.mask_study import study
-from taskfusion_jax.metrics.continual import stream_metrics
+from taskfusion_jax.metrics.continual import ALL, stream_metrics
 from taskfusion_jax.report import figures
 from taskfusion_jax.report.continual import more_grids
 from taskfusion_jax.report.html import write_report
@@ -31,6 +31,8 @@ def write_results(experiment, folder: Workdir) -> None:
         if found is None:
             continue
         done, pictures = found
+        # Of all classes at once only the last stage's numbers count.
+        metrics = {k: x for k, x in metrics.items() if not k.startswith(f"{ALL}/")}
         metrics |= done["metrics"]
         matrix[stage.name] = done
         sweeps |= done["sweeps"]

@@ -70,7 +70,7 @@ def test_batchwise_all_rows_get_the_commonest(params):
     picked = made.pick(params, vectors(made, 1)[0])
     votes = np.bincount(np.asarray(made.choice(picked, X)[0]).ravel(), minlength=7)
     common = np.argsort(-votes, kind="stable")[:3]
-    expected = made._with(picked, X, np.tile(common[None], (len(X), 1)))
+    expected = made._with(made.net, picked, X, np.tile(common[None], (len(X), 1)))
     np.testing.assert_allclose(made.apply(params, X, vectors(made, 1)), expected, atol=1e-5)
     apart = l2p().apply(params, X, vectors(made, 1))
     np.testing.assert_allclose(made.run(picked, X, vectors(made, 1)), apart, atol=1e-5)

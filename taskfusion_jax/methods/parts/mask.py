@@ -9,6 +9,11 @@ class Mask(Part):
     """Real values below the names of the weights they mask, which `config.parts.mask.masked`
     names by regular expression; start and threshold are those of `config.piggyback`."""
 
+    def __init__(self, name, config, vit):
+        """As `Part`, with `config.piggyback`."""
+        super().__init__(name, config, vit)
+        masks.check_options(config.piggyback)
+
     def init(self, rng, base):
         """See `Part.init`."""
         chosen, _ = names.split(base, self.options.masked, "config.parts.mask.masked")

@@ -9,20 +9,31 @@ from typing import ClassVar
 import jax
 import jax.numpy as jnp
 
+from taskfusion_jax.errors import UserError, did_you_mean
 from taskfusion_jax.methods.parts.base import Part
 
 LAYERS = ("qkv", "proj", "fc1", "fc2")
+"""The dense layers of a block."""
 
 
 class RKR(Part):
     """`block_I/LAYER/{down [inputs, rank], up [rank, outputs], scale [outputs]}`; the layer's
-    output grows by 1 + scale."""
+    output grows by 1 + scale. `config.parts.rkr.layers` says which layers."""
 
     least: ClassVar = {"rank": 1}
 
+    def __init__(self, name, config, vit):
+        """As `Part`. Raises UserError for an unknown layer."""
+        super().__init__(name, config, vit)
+        self.layers = tuple(self.options.layers)
+        for layer in self.layers:
+            if layer not in LAYERS:
+                hint = did_you_mean(layer, LAYERS)
+                raise UserError(f"config.parts.rkr.layers: no layer '{layer}'{hint}")
+
     def init(self, rng, base):
         """See `Part.init`."""
-        keys = jax.random.split(rng, self.vit.depth * len(LAYERS)).reshape(self.vit.depth, -1)
+        keys = jax.random.split(rng, self.vit.depth * len(self.layers)).reshape(self.vit.depth, -1)
 
         def layer(key, kernel):
             inputs, outputs = kernel.shape
@@ -32,7 +43,7 @@ class RKR(Part):
         return self.each_block(
             lambda i: {
                 name: layer(keys[i, j], base[f"block_{i}"][name]["kernel"])
-                for j, name in enumerate(LAYERS)
+                for j, name in enumerate(self.layers)
             }
         )
 
