@@ -8,6 +8,8 @@ import pytest
 
 from configs import vit_continual
 from taskfusion_jax import train
+from taskfusion_jax.comparison import members
+from taskfusion_jax.counts import count
 from taskfusion_jax.engine import names
 from taskfusion_jax.experiment import Experiment
 from taskfusion_jax.stored import StoredTasks
@@ -163,3 +165,43 @@ def test_weights_of_another_network_name_what_differs(done, tmp_path):
     made = config("prefixes", weights=str(done("finetune")))
     made.vit.variant = "mini/16"
     fails(lambda: train.run(made, tmp_path / "run"), "4 blocks of width 64", "6 of 128")
+
+
+@pytest.mark.parametrize("arg", ["", "small,"])
+@pytest.mark.parametrize(
+    ("pair", "parts"), [("prefixes_rkr", ("prefixes", "rkr")), ("mask_rkr", ("mask", "rkr"))]
+)
+def test_a_pair_adds_no_more_than_the_larger_of_its_parts(arg, pair, parts):
+    def added(run):
+        return max(count(vit_continual.get_config(arg + run))["bytes_per_task"].values())
+
+    assert 0.6 * max(map(added, parts)) < added(pair) <= max(map(added, parts))
+
+
+@pytest.mark.parametrize("arg", ["", "small", "sets", "cifar10", "fashion_mnist", "tiny"])
+def test_every_run_of_a_comparison_begins_with_the_pretrained_network(arg, tmp_path):
+    runs = members(vit_continual.get_config(arg), tmp_path)
+    assert next(iter(runs)) == ("pretrain", 0)
+    before = str(tmp_path / "runs" / "pretrain_seed0")
+    for (name, _), run in runs.items():
+        assert run.vit.weights == ("" if name == "pretrain" else before)
+
+
+def test_given_weights_take_the_place_of_the_pretraining(tmp_path):
+    made = vit_continual.get_config("small")
+    made.base.vit.weights = "B_16.npz"
+    assert "pretrain" not in {name for name, _ in members(made, tmp_path)}
+    made.base.vit.weights = "run:pretrian"
+    fails(lambda: members(made, tmp_path), "run:pretrian", "did you mean 'pretrain'?")
+
+
+def test_pools_take_no_parts_and_one_task_at_a_time():
+    made = config("l2p")
+    made.parts.use = ("prompts",)
+    fails(lambda: Experiment(made), "config.parts.use=('prompts',)", "set it to ()")
+    made = config("dualprompt")
+    made.stages.few.rows = {"few": 4, "some": 4}
+    made.data_of = {}
+    made.tasks.some.labels = made.tasks.few.labels = 10
+    made.data.source = "digits"
+    fails(lambda: Experiment(made), "config.stages.few.rows: a pool learns one task at a time")
