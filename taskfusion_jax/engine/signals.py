@@ -28,5 +28,5 @@ class StopRequest:
         if self.signal is not None and number == signal.SIGINT:
             raise KeyboardInterrupt
         self.signal = signal.Signals(number)
-        # Printing is not safe here, and the console is another thread's.
-        os.write(2, b"\nStopping after this step; once more to stop at once.\n")
+        if number == signal.SIGINT:  # somebody waits; printing is not safe here
+            os.write(2, b"\nStopping after this step; once more to stop at once.\n")
