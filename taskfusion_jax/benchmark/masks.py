@@ -16,7 +16,7 @@ from taskfusion_jax.benchmark.classify import unet_flops
 from taskfusion_jax.benchmark.own_step import (
     choose_stage,
     noise_batch,
-    own_step,
+    stage_program,
     with_rows,
 )
 from taskfusion_jax.benchmark.programs import Called
@@ -85,16 +85,12 @@ class Masks:
         stage = choose_stage(experiment.stages, self.stage.name)
         batch = noise_batch(experiment, len(self._turns), max(2, self.task.classes))
 
-        def program():
-            state = experiment.enter(experiment.init_state(), stage)
-            return own_step(experiment, stage, state, batch)
-
         images = experiment.groups * len(self._turns)
         return Work(
             name,
             images,
             3 * self._flops(images),
-            program,
+            stage_program(experiment, stage, batch),
             note=f"stage '{stage.name}' of method {experiment.config.method}, all losses and Adam",
             beside=beside,
         )

@@ -1,6 +1,6 @@
 """An experiment's own training step, on batches of noise."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 from ml_collections import ConfigDict
@@ -54,6 +54,18 @@ def with_rows(config: ConfigDict, changes: Mapping, rows: int) -> Experiment:
         given = config.stages[name].rows
         given.update(dict.fromkeys(given, rows))
     return Experiment(config)
+
+
+def stage_program(
+    experiment: Experiment, stage: Stage, batch: Mapping[str, np.ndarray]
+) -> Callable[[], Step]:
+    """What makes the program of a stage's step, from the state at the stage's beginning."""
+
+    def program():
+        state = experiment.enter(experiment.init_state(), stage)
+        return own_step(experiment, stage, state, batch)
+
+    return program
 
 
 def own_step(

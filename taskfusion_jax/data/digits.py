@@ -4,13 +4,13 @@ import numpy as np
 from sklearn.datasets import load_digits
 
 from taskfusion_jax.data.classes import spread
-from taskfusion_jax.data.images import enlarge, gray_to_rgb
+from taskfusion_jax.data.labelled import InMemory
 
 _HIGHEST = 16  # of the levels of gray as stored
 _TEST = 0.2  # share of each digit that is for testing
 
 
-class Digits:
+class Digits(InMemory):
     """A grain source over Alpaydin and Kaynak's digits (UCI, 1998), 8 x 8 pixels, 10 classes.
 
     Nothing is downloaded. Of each digit every fifth is for testing: 1,442 train, 355 test.
@@ -22,23 +22,13 @@ class Digits:
       label_ids: int [N], the class of each item.
     """
 
-    has_masks = False
-    classes = 0
-
     def __init__(self, split: str, min_side: int = 0):
-        self.split, self._min_side = split, min_side
+        self.split, self.min_side = split, min_side
         found = load_digits()
         chosen = spread(found.target, _TEST) == (split == "test")
         levels = np.round(found.images[chosen] * (255 / _HIGHEST))
-        self._images, self.label_ids = levels.astype(np.uint8), found.target[chosen]
+        self.images, self.label_ids = levels.astype(np.uint8), found.target[chosen]
         self.labels = tuple(map(str, found.target_names))
-
-    def __len__(self) -> int:
-        return len(self.label_ids)
-
-    def __getitem__(self, index: int) -> dict:
-        image = enlarge(gray_to_rgb(self._images[index]), self._min_side)
-        return {"image": image, "label": int(self.label_ids[index])}
 
     def __repr__(self) -> str:
         return f"Digits(split={self.split!r}, length={len(self)})"

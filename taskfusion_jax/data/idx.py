@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from taskfusion_jax.data.classes import names_of, spread
-from taskfusion_jax.data.images import enlarge, gray_to_rgb
+from taskfusion_jax.data.labelled import InMemory
 from taskfusion_jax.errors import UserError
 
 _FIELD = "config.data.idx"
@@ -18,7 +18,7 @@ _UBYTE = 8  # the format's code for uint8
 _TRAIN, _TEST, _ALL = "train-", "t10k-", ""
 
 
-class Idx:
+class Idx(InMemory):
     """A grain source over a folder with MNIST's files.
 
     It holds `train-images-idx3-ubyte` and `train-labels-idx1-ubyte`, and the same with `t10k-` for
@@ -38,9 +38,6 @@ class Idx:
         number, a label has no name, or a split has no images.
     """
 
-    has_masks = False
-    classes = 0
-
     def __init__(
         self,
         dir: str,
@@ -53,7 +50,7 @@ class Idx:
             raise UserError(f"{dir} is not a folder: set {_FIELD}.dir to one with MNIST's files")
         if not 0.0 <= test_fraction <= 1.0:
             raise UserError(f"{_FIELD}.test_fraction={test_fraction} must be within 0..1")
-        self.dir, self.split, self._min_side = str(dir), split, min_side
+        self.dir, self.split, self.min_side = str(dir), split, min_side
         first, divided = _layout(Path(dir))
         trained, path = _read_labels(Path(dir), first)
         self.labels = names_of(trained, names, path, f"{_FIELD}.names")
@@ -71,14 +68,7 @@ class Idx:
             images, ids = images[chosen], ids[chosen]
         if not len(ids):
             raise UserError(f"{dir} has no images to {split} with: change {_FIELD}.test_fraction")
-        self._images, self.label_ids = images, ids
-
-    def __len__(self) -> int:
-        return len(self.label_ids)
-
-    def __getitem__(self, index: int) -> dict:
-        image = enlarge(gray_to_rgb(self._images[index]), self._min_side)
-        return {"image": image, "label": int(self.label_ids[index])}
+        self.images, self.label_ids = images, ids
 
     def __repr__(self) -> str:
         return f"Idx(dir={self.dir!r}, split={self.split!r}, length={len(self)})"

@@ -7,13 +7,14 @@ from collections.abc import Mapping
 import numpy as np
 
 from taskfusion_jax.data.classes import names_of
-from taskfusion_jax.data.images import decode_image, enlarge, gray_to_rgb
+from taskfusion_jax.data.images import decode_image
+from taskfusion_jax.data.labelled import InMemory
 from taskfusion_jax.errors import UserError
 
 _FIELD = "config.data.npz"
 
 
-class Npz:
+class Npz(InMemory):
     """A grain source over a file of NumPy's, one for each split.
 
     It holds `labels`, integers [N], and either `images`, uint8 [N, H, W], [N, H, W, 1] or
@@ -33,12 +34,9 @@ class Npz:
         above; from an item, if its image cannot be decoded (see `data.images`).
     """
 
-    has_masks = False
-    classes = 0
-
     def __init__(self, train: str, test: str, split: str, min_side: int = 0):
         self.path, self.split = str({"train": train, "test": test}[split]), split
-        self._min_side = min_side
+        self.min_side = min_side
         trained = _load(str(train), "train", ("labels", "classes"))
         names = trained.get("classes", np.array([])).tolist()
         self.labels = names_of(_labels(trained, train), names, train, "its `classes`")
@@ -50,10 +48,10 @@ class Npz:
             )
         self.label_ids = _labels(arrays, self.path)
         names_of(self.label_ids, self.labels, self.path, f"`classes` of {train}")
-        self._images = arrays.get("images")
+        self.images = arrays.get("images")
         self._data, self._offsets = arrays.get("data"), arrays.get("offsets")
-        if self._images is not None:
-            _check_images(self.path, self._images, len(self))
+        if self.images is not None:
+            _check_images(self.path, self.images, len(self))
         elif self._data is not None and self._offsets is not None:
             _check_encoded(self.path, self._data, self._offsets, len(self))
         else:
@@ -61,16 +59,11 @@ class Npz:
                 f"{self.path} has neither `images` nor `data` and `offsets`: save it with them"
             )
 
-    def __len__(self) -> int:
-        return len(self.label_ids)
-
-    def __getitem__(self, index: int) -> dict:
-        if self._images is not None:
-            image = gray_to_rgb(self._images[index])
-        else:
-            data = self._data[self._offsets[index] : self._offsets[index + 1]].tobytes()
-            image = decode_image(data, f"{self.path}, image {index}")
-        return {"image": enlarge(image, self._min_side), "label": int(self.label_ids[index])}
+    def _image(self, index: int) -> np.ndarray:
+        if self.images is not None:
+            return super()._image(index)
+        data = self._data[self._offsets[index] : self._offsets[index + 1]].tobytes()
+        return decode_image(data, f"{self.path}, image {index}")
 
     def __repr__(self) -> str:
         return f"Npz(path={self.path!r}, split={self.split!r}, length={len(self)})"

@@ -1,7 +1,6 @@
 """The table and figures of a comparison, from the results of its runs."""
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +18,7 @@ from taskfusion_jax.report import masks, table
 from taskfusion_jax.report.comparison_figures import draw_comparison
 from taskfusion_jax.report.continual import as_learnt
 from taskfusion_jax.report.html import write_comparison_report
+from taskfusion_jax.report.spread import spread_cells
 from taskfusion_jax.report.stream import stream_grid
 from taskfusion_jax.report.table import Cell, Grid
 
@@ -162,7 +162,7 @@ def _grid(title: str, runs: Mapping[str, Mapping], shown: Sequence[str]) -> Grid
         names = [name for name in names if not _self_made(task, name, runs)]
         for i, name in enumerate(names):
             label = "" if i else task.replace("+", " + ")
-            cells = [_nothing(runs, f"{task}/{name}"), *_cells(runs, f"{task}/{name}")]
+            cells = [_nothing(runs, f"{task}/{name}"), *spread_cells(runs, f"{task}/{name}")]
             rows.append(((label, table.metric(name).heading), cells))
     sizes = [Cell(f"{run['parameters']:,}") for run in runs.values()]
     rows.append((("size", "parameters"), [Cell(), *sizes]))
@@ -191,20 +191,6 @@ def _self_made(task: str, name: str, runs: Mapping[str, Mapping]) -> bool:
     styles = {style for run in runs.values() for style in run["styles"]}
     several = sum(f"{task}/{name}" in run["metrics"] for run in runs.values()) > 1
     return several and bool(styles & set(task.split("+"))) and name in TO_TARGET
-
-
-def _cells(runs: Mapping[str, Mapping], key: str) -> list[Cell]:
-    shown = table.metric(key.split("/")[-1])
-    values = [run["metrics"].get(key) for run in runs.values()]
-    means = [value["mean"] for value in values if value and not math.isnan(value["mean"])]
-    best = (max(means) if shown.best else min(means)) if len(set(means)) > 1 else None
-    cells = []
-    for value, run in zip(values, runs.values(), strict=True):
-        text = shown.format(value["mean"] if value else None)
-        if value and len(run["seeds"]) > 1:
-            text += f" ± {shown.format(value['std'])}"
-        cells.append(Cell(text, best=bool(value) and value["mean"] == best))
-    return cells
 
 
 def _nothing(runs: Mapping[str, Mapping], key: str) -> Cell:

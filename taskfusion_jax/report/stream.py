@@ -12,6 +12,7 @@ from taskfusion_jax.report import table
 from taskfusion_jax.report.continual import look
 from taskfusion_jax.report.figures import LOOK
 from taskfusion_jax.report.sheet import MUTED, RULE
+from taskfusion_jax.report.spread import spread_cells
 from taskfusion_jax.report.table import Cell, Grid
 
 _SHOWN = (
@@ -29,27 +30,13 @@ def stream_grid(runs: Mapping[str, Mapping]) -> Grid | None:
     keys = [key for key in _SHOWN if any(key in run["metrics"] for run in runs.values())]
     if not runs:
         return None
-    columns = [_column(runs, key) for key in keys]
+    columns = [spread_cells(runs, key) for key in keys]
     rows = [
         ((name,), [Cell(f"{_percent(run):.3g}"), *(column[i] for column in columns)])
         for i, (name, run) in enumerate(runs.items())
     ]
     titles = tuple(table.metric(key.split("/")[-1]).heading for key in keys)
     return Grid("The whole stream", ("run",), ("% a task adds", *titles), rows)
-
-
-def _column(runs: Mapping[str, Mapping], key: str) -> list[Cell]:
-    metric = table.metric(key.split("/")[-1])
-    found = [run["metrics"].get(key) for run in runs.values()]
-    means = [value["mean"] for value in found if value]
-    best = max(means) if metric.best else min(means)
-    cells = []
-    for value, run in zip(found, runs.values(), strict=True):
-        text = metric.format(value["mean"] if value else None)
-        if value and len(run["seeds"]) > 1:
-            text += f" ± {metric.format(value['std'])}"
-        cells.append(Cell(text, best=bool(value) and value["mean"] == best))
-    return cells
 
 
 def _percent(run: Mapping) -> float:

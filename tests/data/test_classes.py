@@ -114,7 +114,7 @@ def test_a_part_of_the_data_is_built_from_the_config():
     assert part.labels == ("7", "2") and part.label_ids.tolist().count(0) == 3 == len(part) - 3
     other = build_source(data(keep=(7, 2), per_class=3), "train", 1)
     assert part.places.tolist() != other.places.tolist()
-    assert part[0]["image"].shape == (16, 16, 3)
+    assert part[0]["image"].shape == (27, 27, 3)  # room for crops of 0.6 of its side
 
 
 def test_few_images_to_learn_from_leave_all_to_test():
