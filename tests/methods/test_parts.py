@@ -11,7 +11,7 @@ from configs import common
 from taskfusion_jax.engine import names
 from taskfusion_jax.errors import UserError
 from taskfusion_jax.methods.parts.base import joined
-from taskfusion_jax.methods.parts.registry import PARTS, build_parts
+from taskfusion_jax.methods.parts.registry import build_parts
 from taskfusion_jax.models.vit import ViT, attention
 
 NET = ViT(width=24, depth=2, heads=3, patch=4, classes=5)
@@ -80,15 +80,7 @@ def test_a_fresh_part_changes_nothing(use, base):
 def test_rkr_is_a_change_of_weights(base):
     """(W + L R) x + b, times the scale: folded into the weights, no hook is needed."""
     part, own = _with("rkr", base)
-    flat = names.flatten(base)
-    for name, x in names.flatten(own).items():
-        layer, _, leaf = name.rpartition("/")
-        if leaf == "down":
-            grown = 1 + names.flatten(own)[f"{layer}/scale"]
-            change = x @ names.flatten(own)[f"{layer}/up"]
-            flat[f"{layer}/kernel"] = (flat[f"{layer}/kernel"] + change) * grown[None]
-            flat[f"{layer}/bias"] = flat[f"{layer}/bias"] * grown
-    folded = NET.apply({"params": names.unflatten(flat)}, X)
+    folded = NET.apply({"params": _folded(base, own)}, X)
     np.testing.assert_allclose(_run(part, base, own), folded, atol=2e-5)
 
 
@@ -186,22 +178,52 @@ def test_adapters_add_a_small_network(base):
     assert not np.allclose(_run(part, base, own), NET.apply({"params": base}, X), atol=1e-3)
 
 
-@pytest.mark.parametrize("first", sorted(set(PARTS) - {"mask"}))
-@pytest.mark.parametrize("second", ["rkr", "prefixes", "prompts"])
-def test_any_two_parts_work_together(first, second, base):
-    """Joined hooks do what both do, whichever comes first."""
-    if first == second:
-        return
-    one, mine = _with(first, base)
-    two, other = _with(second, base, seed=2)
-    forth = NET.apply(
-        {"params": one.weights(base, mine)}, X, joined(one.hooks(mine), two.hooks(other))
-    )
-    back = NET.apply(
-        {"params": one.weights(base, mine)}, X, joined(two.hooks(other), one.hooks(mine))
-    )
-    assert not np.allclose(forth, _run(one, base, mine), atol=1e-4)
-    np.testing.assert_allclose(forth, back, atol=2e-5)
+def _folded(base, own):
+    """RKR as a change of weights: (W + L R) and b, times the scale."""
+    flat, own = names.flatten(base), names.flatten(own)
+    for layer in {name.rpartition("/")[0] for name in own}:
+        grown = 1 + own[f"{layer}/scale"]
+        change = own[f"{layer}/down"] @ own[f"{layer}/up"]
+        flat[f"{layer}/kernel"] = (flat[f"{layer}/kernel"] + change) * grown[None]
+        flat[f"{layer}/bias"] = flat[f"{layer}/bias"] * grown
+    return names.unflatten(flat)
+
+
+@pytest.mark.parametrize("use", ["mask", "norm_film"])
+def test_a_part_on_weights_beside_rkr(use, base):
+    """Both act: RKR on what the other has made of the weights."""
+    one, mine = _with(use, base)
+    rkr, other = _with("rkr", base, seed=2)
+    changed = one.weights(base, mine)
+    both = NET.apply({"params": changed}, X, joined(one.hooks(mine), rkr.hooks(other)))
+    wanted = NET.apply({"params": _folded(changed, other)}, X)
+    np.testing.assert_allclose(both, wanted, atol=2e-5)
+
+
+def test_lora_beside_rkr(base):
+    """W + L R + A B, where A B changes queries and values, times the scale."""
+    lora, mine = _with("lora", base)
+    rkr, other = _with("rkr", base, seed=2)
+    hooks = joined(lora.hooks(mine), rkr.hooks(other))
+    flat = names.flatten(base)
+    for block, hook in lora.hooks(mine).items():
+        flat[f"{block}/qkv/kernel"] = (
+            flat[f"{block}/qkv/kernel"] + hook["qkv"]["down"] @ hook["qkv"]["up"]
+        )
+    wanted = NET.apply({"params": _folded(names.unflatten(flat), other)}, X)
+    np.testing.assert_allclose(NET.apply({"params": base}, X, hooks), wanted, atol=3e-5)
+
+
+def test_prompts_and_prefixes_beside_adapters(base):
+    """Hooks of other names stand beside each other as they are; of one name one after the other."""
+    prompts, mine = _with("prompts", base, prompts__length=2)
+    adapters, other = _with("adapters", base, seed=2)
+    both = joined(prompts.hooks(mine), adapters.hooks(other))
+    assert both == {"tokens": mine["tokens"], **other}
+    twice = joined(prompts.hooks(mine), {"tokens": mine["tokens"] + 1})["tokens"]
+    np.testing.assert_array_equal(twice, np.concatenate([mine["tokens"], mine["tokens"] + 1]))
+    with pytest.raises(UserError, match="two parts bring adapters"):
+        joined(adapters.hooks(other), adapters.hooks(other))
 
 
 @pytest.mark.parametrize(
@@ -210,6 +232,7 @@ def test_any_two_parts_work_together(first, second, base):
         (("prefix",), {}, "config.parts.use: no part 'prefix' (did you mean 'prefixes'?)"),
         (("rkr", "rkr"), {}, "names a part twice"),
         (("rkr",), {"rkr__rank": 0}, "config.parts.rkr.rank=0 must be at least 1"),
+        (("rkr",), {"rkr__layers": ("fc3",)}, "config.parts.rkr.layers: no layer 'fc3'"),
     ],
 )
 def test_what_makes_no_sense_is_refused(use, options, says):
