@@ -55,6 +55,7 @@ def get_config(arg: str = ""):
     config = base(stream, small)
     if "tiny" in options:
         common.tiny(config)
+        config.evaluate.frechet_layers = ()  # of what is no image they mean nothing
     runs = {PRETRAIN: pretrain(config), **{name: run(config, name) for name in RUNS}}
     made = compared.comparison(config, runs, TABLES, options)
     if "base" in made:

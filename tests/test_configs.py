@@ -17,9 +17,11 @@ from configs import (
     matsumoto_blocks,
     matsumoto_masks,
     matsumoto_orders,
+    vit_pretrain,
 )
 from taskfusion_jax import comparison, train
 from taskfusion_jax.experiment import Experiment
+from taskfusion_jax.task_files import read_shared
 from tests.engine import runs
 
 
@@ -112,6 +114,20 @@ def test_film_folder(voc, tmp_path):
     results = results_of(film_folder.get_config(f"{folder},m3,tiny"), tmp_path / "run")
     assert not [name for name in results["metrics"] if "segmentation" in name]
     assert "restoration+style_1/M3/psnr" in results["metrics"]
+
+
+def test_vit_pretrain(tmp_path):
+    """Mixed and augmented, its average is what it leaves for others."""
+    config = vit_pretrain.get_config("tiny")
+    config.stages.classes.rows.classes = 2
+    assert train.run(config, tmp_path / "run") == 0
+    results = json.loads((tmp_path / "run" / "results.json").read_text())
+    assert 0 <= results["metrics"]["classes/accuracy"] <= 1
+    assert sorted(p.name for p in (tmp_path / "run" / "figures").glob("*.png")) == [
+        "predictions.png"
+    ]
+    left = read_shared(tmp_path / "run" / "tasks")
+    assert "base/block_3/qkv/kernel" in left and not any("head" in name for name in left)
 
 
 @pytest.mark.parametrize("option", ["m1", "m2", "m3"])
