@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from configs import vit_continual
-from taskfusion_jax import train
+from taskfusion_jax import compare, train
 from taskfusion_jax.comparison import members
 from taskfusion_jax.counts import count
 from taskfusion_jax.engine import names
@@ -205,3 +205,17 @@ def test_pools_take_no_parts_and_one_task_at_a_time():
     made.tasks.some.labels = made.tasks.few.labels = 10
     made.data.source = "digits"
     fails(lambda: Experiment(made), "config.stages.few.rows: a pool learns one task at a time")
+
+
+def test_a_comparison_of_streams_shows_the_whole_stream(tmp_path):
+    """Two ways from one pretrained network: a row each, and accuracy against parameters."""
+    made = vit_continual.get_config("tiny")
+    made.seeds = (0,)
+    made.base.schedule = ("shapes_1", "digits")
+    assert compare.run(made, tmp_path / "all", ["head", "l2p"]) == 0
+    assert (tmp_path / "all" / "figures" / "budget.png").exists()
+    assert (tmp_path / "all" / "runs" / "l2p_seed0" / "figures" / "prompts.png").exists()
+    table = (tmp_path / "all" / "table.md").read_text()
+    whole = table.split("### ")[1]
+    assert whole.startswith("The whole stream")
+    assert [line.split("|")[1].strip() for line in whole.splitlines()[4:6]] == ["l2p", "head"]

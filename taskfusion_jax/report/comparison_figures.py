@@ -96,7 +96,7 @@ def _pictures(
             task, _, kind = key.rpartition("/")
             if task in own or (last and (end or task not in before)):
                 shown.setdefault(task, {})[kind] = images
-    return shown
+    return {task: kinds for task, kinds in shown.items() if "output" in kinds}
 
 
 def _draw_end(folder: Path, title: str, shown: Mapping[str, Mapping]) -> None:
