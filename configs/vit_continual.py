@@ -41,7 +41,7 @@ PARTS = {
 }
 POOLS = ("l2p", "dualprompt")
 RUNS = (*PARTS, *POOLS, "finetune")
-TABLES = {"Parts": RUNS[:8], "Masks, pairs, pools, everything": ("head", *RUNS[8:])}
+TABLES = {"Small parts": RUNS[:8], "The others": ("head", *RUNS[8:])}
 
 
 def get_config(arg: str = ""):

@@ -218,4 +218,4 @@ def test_a_comparison_of_streams_shows_the_whole_stream(tmp_path):
     table = (tmp_path / "all" / "table.md").read_text()
     whole = table.split("### ")[1]
     assert whole.startswith("The whole stream")
-    assert [line.split("|")[1].strip() for line in whole.splitlines()[4:6]] == ["l2p", "head"]
+    assert [line.split("|")[1].strip() for line in whole.splitlines()[4:6]] == ["head", "l2p"]
