@@ -5,6 +5,7 @@ from typing import ClassVar
 import jax
 
 from taskfusion_jax.methods.parts.base import Part
+from taskfusion_jax.methods.parts.prompts import SIZE
 
 
 class Prefixes(Part):
@@ -26,7 +27,11 @@ class Prefixes(Part):
 
 
 def init_prefix(rng: jax.Array, length: int, vit) -> dict:
-    """Fresh `keys` and `values` of one block, uniform in [-1, 1] as in the code of L2P."""
+    """Fresh `keys` and `values` of one block, as small as fresh prompts.
+
+    L2P's code draws them from [-1, 1]: that disturbs a small network more than a short training
+    mends.
+    """
     shape = length, vit.heads, vit.width // vit.heads
-    draw = jax.random.uniform(rng, (2, *shape), minval=-1.0, maxval=1.0)
+    draw = SIZE * jax.random.normal(rng, (2, *shape))
     return {"keys": draw[0], "values": draw[1]}
