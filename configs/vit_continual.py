@@ -77,8 +77,9 @@ def base(stream: str, small: bool):
     config.data.tfds.update({"mask_key": "", "label_key": "label"})
     config.evaluate.update({"class_incremental": True, "frechet_layers": (), "images": 1000})
     config.optimiser.clip_norm = 1.0
-    # A mask's values have far to go; at this rate they cross the threshold.
-    config.optimiser.lr_rules = ((".*/mask/.*", 0.5),)
+    # Prefixes pass no norm, so they need steps of their own size: 0.03, as in DualPrompt's paper.
+    prefixes = (".*/block_[0-9]+/(keys|values)", 10.0)
+    config.optimiser.lr_rules = ((".*/mask/.*", 0.5), prefixes)
     del config.tasks
     tasks = {PRETRAIN: {}, **STREAMS[stream](config)}
     config.tasks, config.slots = {}, len(tasks) + 1
