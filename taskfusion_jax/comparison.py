@@ -50,8 +50,8 @@ class Comparison:
         return count(self.members[name, self.config.seeds[0]])
 
 
-def members(config: ConfigDict, path: Path) -> dict[tuple[str, int], ConfigDict]:
-    """(name, seed) -> the config of that run, seed by seed.
+def members(config: ConfigDict, path: Path = Path()) -> dict[tuple[str, int], ConfigDict]:
+    """(name, seed) -> the config of that run, seed by seed; path: of the comparison's folder.
 
     Runs of `config.once` come first, with the first seed only, and only where others begin with
     the network that they leave: `config.vit.weights=run:NAME`.

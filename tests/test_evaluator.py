@@ -166,7 +166,7 @@ def test_corners_of_the_grid_of_two_tasks(params, results, task):
     assert grid.shape == (2, 2, 32, 32, 3)
     _near(grid[1, 1], results[1][f"{task}/output"][0])
     down, right = (part.vector for part in tasks[task].parts)
-    _, batch = next(evaluator._batches(tasks[task], 1))
+    _, batch = next(evaluator.batches(tasks[task], 1))
     for corner, vector in ((grid[0, 0], 0 * down), (grid[1, 0], down), (grid[0, 1], right)):
         alone = evaluator.experiment.method.apply(params, batch["input"][:1], vector[None])
         _near(corner, np.round(255 * np.clip(alone[0], 0, 1)))
