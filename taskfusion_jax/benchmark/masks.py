@@ -2,11 +2,7 @@
 
 import functools
 import itertools
-import shutil
-import tempfile
-import weakref
 from collections.abc import Callable, Mapping
-from pathlib import Path
 
 import jax
 import numpy as np
@@ -19,13 +15,14 @@ from taskfusion_jax.benchmark.own_step import (
     stage_program,
     with_rows,
 )
+from taskfusion_jax.benchmark.own_tasks import own_tasks
 from taskfusion_jax.benchmark.programs import Called
 from taskfusion_jax.benchmark.work import Work
 from taskfusion_jax.engine import names
 from taskfusion_jax.errors import UserError
 from taskfusion_jax.experiment import Experiment
 from taskfusion_jax.stages import Stage, turns
-from taskfusion_jax.stored import StoredTasks, store
+from taskfusion_jax.stored import StoredTasks
 
 
 class Masks:
@@ -102,17 +99,13 @@ class Masks:
     @functools.cached_property
     def _stored(self) -> StoredTasks:
         """Fresh parameters in files, their masks such that half of the weights count."""
-        folder = Path(tempfile.mkdtemp(prefix="taskfusion_masks_"))
         rng, options = np.random.default_rng(self.experiment.config.seed), self.experiment.config
         flat = names.flatten(self.experiment.init_state().params["net"])
         for name in flat:
             if "/mask/" in name:
                 noise = rng.standard_normal(flat[name].shape, np.float32)
                 flat[name] = options.piggyback.threshold + noise
-        store(self.experiment, names.unflatten(flat), folder)
-        stored = StoredTasks.of(options, folder)
-        weakref.finalize(stored, shutil.rmtree, folder)
-        return stored
+        return own_tasks(self.experiment, names.unflatten(flat))
 
     def _forward(self) -> Work:
         def program():

@@ -1,9 +1,6 @@
 """What a task's own few parameters cost: a step beside full fine-tuning, mixed batches, bytes."""
 
 import functools
-import shutil
-import tempfile
-import weakref
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -13,12 +10,13 @@ from ml_collections import ConfigDict
 
 from taskfusion_jax.benchmark.classify import vit_flops
 from taskfusion_jax.benchmark.own_step import choose_stage, noise_batch, stage_program, with_rows
+from taskfusion_jax.benchmark.own_tasks import own_tasks
 from taskfusion_jax.benchmark.programs import Called
 from taskfusion_jax.benchmark.work import Work
 from taskfusion_jax.engine import names
 from taskfusion_jax.errors import UserError
 from taskfusion_jax.experiment import Experiment
-from taskfusion_jax.stored import StoredTasks, store
+from taskfusion_jax.stored import StoredTasks
 from taskfusion_jax.task_files import checksum, read_shared, write_task
 
 
@@ -44,7 +42,7 @@ class Parts:
         self.dtype = self.experiment.method.dtype
         self._plain = with_rows(config, config.plain, batch)
         self.stage = choose_stage(self.experiment.stages, stage)
-        self.task = next(t for t in self.experiment.tasks.values() if t.name == self.stage.name)
+        self.task = self.experiment.tasks[self.stage.name]
         size = config.data.size
         self._x = np.random.default_rng(config.seed).random((batch, size, size, 3), np.float32)
 
@@ -71,8 +69,8 @@ class Parts:
         batch = noise_batch(experiment, self.batch, labels=self.task.labels)
 
         def numbers():
-            params = names.flatten(experiment.shapes.params)
-            moving = names.split(names.unflatten(params), stage.options.trainable, stage.field)[0]
+            params = experiment.shapes.params
+            moving, _ = names.split(params, stage.options.trainable, f"{stage.field}.trainable")
             return {f"{name}/gradient_and_optimiser_bytes": 3 * 4 * names.size(moving)}
 
         return Work(
@@ -88,11 +86,11 @@ class Parts:
     @functools.cached_property
     def _stored(self) -> StoredTasks:
         """Fresh parameters in files."""
-        folder = Path(tempfile.mkdtemp(prefix="taskfusion_parts_"))
-        store(self.experiment, self.experiment.init_state().params["net"], folder)
-        stored = StoredTasks.of(self.experiment.config, folder)
-        weakref.finalize(stored, shutil.rmtree, folder)
-        return stored
+        return own_tasks(self.experiment, self.experiment.init_state().params["net"])
+
+    @property
+    def _folder(self) -> Path:
+        return self._stored.tasks[self.task.name].parent
 
     def _forward(self) -> Work:
         def program():
@@ -116,8 +114,7 @@ class Parts:
         """One more task beside all others: its file written, then opened."""
 
         def program():
-            stored = self._stored
-            folder = next(iter(stored.tasks.values())).parent
+            stored, folder = self._stored, self._folder
             stored.open(self.task.name)
             own = {
                 k: np.asarray(x) for k, x in names.flatten(stored.opened[self.task.name]).items()
@@ -138,9 +135,8 @@ class Parts:
     def _sizes(self) -> dict[str, int]:
         stored = self._stored
         files = [path.stat().st_size for path in stored.tasks.values()]
-        shared = next(iter(stored.tasks.values())).parent / "shared.safetensors"
         return {
-            "shared/bytes": shared.stat().st_size,
+            "shared/bytes": (self._folder / "shared.safetensors").stat().st_size,
             "task/bytes": stored.tasks[self.task.name].stat().st_size,
             "tasks/bytes": sum(files),
         }

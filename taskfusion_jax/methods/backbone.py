@@ -191,8 +191,7 @@ class ViTBackbone(Backbone):
 
     def features(self, params: dict, x: jax.Array) -> jax.Array:
         """What the network without head and hooks says of images, [B, width]."""
-        params = without(without(params, self.head), self.hooks)
-        return self.featuriser.apply({"params": params}, self._normed(x))
+        return self.run_with(self.featuriser, without(params, self.hooks), x)
 
     def _normed(self, x: jax.Array) -> jax.Array:
         o = self.config.vit

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from taskfusion_jax.errors import UserError
+from taskfusion_jax.methods.backbone import without
 from taskfusion_jax.methods.parts.prompts import SIZE
 from taskfusion_jax.methods.vit_parts import ViTParts
 from taskfusion_jax.models.vit import ViT
@@ -90,12 +91,12 @@ class L2P(ViTParts):
         return chosen, values
 
     def _query(self, picked: dict, x: jax.Array) -> jax.Array:
-        base = {name: part for name, part in picked.items() if name != "pool"}
+        base = without(picked, "pool")
         return jax.lax.stop_gradient(self.backbone.features(base, x))
 
     def _with(self, net: ViT, picked: dict, x: jax.Array, chosen: jax.Array) -> jax.Array:
         tokens = picked["pool"]["prompts"][chosen].reshape(len(x), -1, net.width)
-        base = {name: part for name, part in picked.items() if name != "pool"}
+        base = without(picked, "pool")
         return self.backbone.run_with(net, {**base, self.backbone.hooks: {"tokens": tokens}}, x)
 
 

@@ -11,7 +11,7 @@ from ml_collections import ConfigDict
 
 from taskfusion_jax.engine import names
 from taskfusion_jax.errors import UserError, did_you_mean
-from taskfusion_jax.methods.backbone import only, without
+from taskfusion_jax.methods.backbone import without
 from taskfusion_jax.methods.base import Routed
 from taskfusion_jax.methods.masks import check_options, init_masks, masked
 from taskfusion_jax.models.conditioning import AffineNorm
@@ -63,8 +63,8 @@ class Piggyback(Routed):
                 task["mask"] = jax.tree.map(jnp.copy, masks)
                 task["own"] = names.unflatten(jax.tree.map(jnp.zeros_like, own))
             if head:
-                fresh = self.init_net(jax.random.fold_in(rng, slot), slot)
-                task["own"] = {**task.get("own", {}), **only(fresh, head)}
+                fresh = self.backbone.init_head(jax.random.fold_in(rng, slot), self.channels[slot])
+                task["own"] = {**task.get("own", {}), **fresh}
             if task:
                 params[f"task_{slot}"] = {kind: part for kind, part in task.items() if part}
         return params

@@ -5,7 +5,7 @@ from typing import ClassVar
 import jax
 import numpy as np
 
-from taskfusion_jax.methods.backbone import only, without
+from taskfusion_jax.methods.backbone import without
 from taskfusion_jax.methods.base import Routed
 from taskfusion_jax.models.conditioning import AffineNorm
 
@@ -23,7 +23,7 @@ class Single(Routed):
         every = jax.vmap(lambda key: without(self.init_net(key), head))(keys[np.array(slots)])
         nets = {}
         for i, slot in enumerate(slots):
-            own = only(self.init_net(keys[slot], slot), head) if head else {}
+            own = self.backbone.init_head(keys[slot], self.channels[slot]) if head else {}
             nets[f"task_{slot}"] = {**jax.tree.map(lambda x, i=i: x[i], every), **own}
         return nets
 
