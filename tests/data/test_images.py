@@ -216,7 +216,7 @@ def test_mask_id_beyond_the_classes(tmp_path, bad):
     path = save(tmp_path / "m.png", np.array([[0, bad]], np.uint8))
     fails(
         lambda: read_mask(path, 11, 11, (1, 2), "config.data.voc_folder"),
-        *(path, f"id {bad}", "config.data.voc_folder.classes=11"),
+        *(path, f"id {bad}", "config.data.voc_folder.classes", "now 11"),
     )
 
 

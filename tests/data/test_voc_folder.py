@@ -112,7 +112,7 @@ def test_bad_class_counts(root):
 def test_bad_content_is_named_on_reading(root):
     mask = root / "SegmentationClass/b.png"
     source = VocFolder(str(root), "train", 2, 3)
-    fails(lambda: source[0], mask, "id 2", "config.data.voc_folder.classes=2")
+    fails(lambda: source[0], mask, "id 2", "config.data.voc_folder.classes (now 2)")
     Image.new("L", (5, 4)).save(mask)
     fails(lambda: source[0], mask, "5 x 4", "6 x 4")
     Image.new("RGB", (6, 4)).save(mask)
