@@ -1,6 +1,8 @@
 """Shared set-up of the tests: CPU, flags parsed, strict rank promotion."""
 
 import os
+import shutil
+import tempfile
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
@@ -9,6 +11,19 @@ import pytest
 from absl import flags
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
+
+
+_PROGRAMS = "TASKFUSION_TEST_PROGRAMS"
+
+
+def pytest_configure():
+    """One folder for compiled programs of all workers, which inherit the environment."""
+    os.environ.setdefault(_PROGRAMS, tempfile.mkdtemp(prefix="taskfusion_programs_"))
+
+
+def pytest_unconfigure(config):
+    if not hasattr(config, "workerinput"):
+        shutil.rmtree(os.environ[_PROGRAMS], ignore_errors=True)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -133,7 +133,8 @@ def make_train_step(
             # The average follows quickly at first, so that it forgets the random start.
             decay = jnp.minimum(ema_decay, (1.0 + state.step) / (10.0 + state.step))
             average = names.flatten({"net": ema})
-            for name in moved.keys() & average.keys():
+            # In the order of a dict: that of a set would make each process compile another program.
+            for name in (name for name in moved if name in average):
                 # In this form what does not move stays as it is to the last bit.
                 average[name] += (1 - decay) * (moved[name] - average[name])
             ema = names.unflatten(average)["net"]

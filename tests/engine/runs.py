@@ -31,14 +31,14 @@ FLAGS = (
 
 @functools.cache
 def temporary() -> tempfile.TemporaryDirectory:
-    """One folder for compiled programs and finished runs, gone when the tests end."""
+    """One folder for finished runs, gone when the tests end."""
     return tempfile.TemporaryDirectory(prefix="taskfusion_tests_")
 
 
 def compile_settings() -> dict[str, str | int | bool]:
     """Programs are compiled once, quickly and carelessly: every run here is tiny."""
     return {
-        "jax_compilation_cache_dir": str(Path(temporary().name, "programs")),
+        "jax_compilation_cache_dir": os.environ["TASKFUSION_TEST_PROGRAMS"],
         "jax_persistent_cache_min_compile_time_secs": 0,
         "jax_disable_most_optimizations": True,
     }
