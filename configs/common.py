@@ -198,9 +198,11 @@ def stage(
       lr: learning rate after warm-up.
       **options: schedule (constant, cosine, step), warmup (steps), trainable (regex), start (an
         earlier stage, at whose end the parameters that move were as they are to be now), copy
-        (prefixes of names, from and to: parameters that begin as copies of others).
+        (prefixes of names, from and to: parameters that begin as copies of others), replay (images
+        kept of each task that an earlier stage trained, for its rows in this one; 0 = all).
     """
     defaults = {"schedule": "constant", "warmup": 0, "trainable": ".*", "start": "", "copy": ()}
+    defaults["replay"] = 0
     return ConfigDict(
         {"steps": steps, "rows": rows, "combine": combine, "lr": lr, **defaults, **options}
     )

@@ -40,7 +40,8 @@ PARTS = {
     "mask_rkr": ("mask", "rkr"),
 }
 POOLS = ("l2p", "dualprompt")
-RUNS = (*PARTS, *POOLS, "finetune")
+WHOLE = ("finetune", "replay")
+RUNS = (*PARTS, *POOLS, *WHOLE)
 TABLES = {"Small parts": RUNS[:8], "The others": ("head", *RUNS[8:])}
 
 
@@ -135,14 +136,17 @@ def run(config, name: str) -> dict:
     """What differs from the base in a run."""
     slots = {task: config.tasks[task].slot for task in config.schedule}
     changes = {"parts": {"use": PARTS.get(name, ())}}
-    shared = {"finetune": "net/base/.*|", "l2p": "net/pool/.*|", "dualprompt": "net/general/.*|"}
+    shared = {"l2p": "net/pool/.*|", "dualprompt": "net/general/.*|"}
+    shared |= dict.fromkeys(WHOLE, "net/base/.*|")
     stages = {
         task: {"trainable": f"{shared.get(name, '')}net/task_{slot}/.*"}
         for task, slot in slots.items()
     }
-    if name == "finetune":  # weights that are good already want small steps
+    if name in WHOLE:  # weights that are good already want small steps
         for task in stages:
             stages[task]["lr"] = 1e-4 if config.vit.variant == "B/16" else 1e-3
+    if name == "replay":
+        _replayed(config, stages, slots)
     if name == "dualprompt" or "prefixes" in PARTS.get(name, ()):
         # Prefixes pass no norm, so they need steps of their own size: 0.03, as in that paper.
         changes["optimiser"] = {"lr_rules": ((".*/block_[0-9]+/(keys|values)", 10.0),)}
@@ -151,6 +155,19 @@ def run(config, name: str) -> dict:
     if len(PARTS.get(name, ())) > 1:
         changes["parts"].update(_at_the_same_budget(config, name))
     return {**changes, "stages": stages}
+
+
+def _replayed(config, stages: dict, slots: dict[str, int]) -> None:
+    """Half of a stage's rows are of earlier tasks, each from 200 images kept of it; their heads go
+    on learning with the base."""
+    order = list(slots)
+    for place, task in enumerate(order):
+        earlier, rows = order[:place], config.stages[task].rows[task]
+        share = max(1, rows // (2 * place)) if place else 0
+        old = dict.fromkeys(earlier, share)
+        stages[task]["rows"] = {**old, task: max(1, rows - share * place)}
+        heads = "|".join(str(slots[name]) for name in (*earlier, task))
+        stages[task].update({"trainable": f"net/base/.*|net/task_({heads})/.*", "replay": 200})
 
 
 def _at_the_same_budget(config, name: str) -> dict:

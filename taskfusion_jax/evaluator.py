@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 import jax
 import numpy as np
 
-from taskfusion_jax.data.pipeline import Spaced, check_labels, check_masks, test_batches
+from taskfusion_jax.data.chosen import Spaced
+from taskfusion_jax.data.pipeline import check_labels, check_masks, test_batches
 from taskfusion_jax.engine import mesh as meshes
 from taskfusion_jax.experiment import Experiment
 from taskfusion_jax.measures import Measures, reduce, to_uint8
@@ -16,7 +17,7 @@ from taskfusion_jax.metrics.references import painting_crops
 from taskfusion_jax.protocols import ClassIncremental
 from taskfusion_jax.stages import Stage
 from taskfusion_jax.tasks.base import Task
-from taskfusion_jax.tasks.combined import Combined
+from taskfusion_jax.tasks.combined import Combined, parts_of
 from taskfusion_jax.tasks.objective import to_float
 
 IN_TURN = " in turn"
@@ -37,7 +38,7 @@ class Evaluator:
         self.method = experiment.method
         possible = [task for task in experiment.tasks.values() if self._possible(task)]
         self.of_task = {
-            task.name: Spaced(experiment.source("test", [task]), self.options.images)
+            task.name: Spaced(experiment.source("test", task), self.options.images)
             for task in possible
         }
         self.tasks = [t for t in possible if self.of_task[t.name].has_masks or not t.needs_mask]
@@ -77,7 +78,7 @@ class Evaluator:
 
     def _possible(self, task: Task) -> bool:
         """Whether some stage trains the task, or the parts of a combined one that is possible."""
-        parts = getattr(task, "parts", (task,))
+        parts = parts_of(task)
         combined = isinstance(task, Combined) and not self.method.combines
         return not combined and all(part.slot in self.method.channels for part in parts)
 
@@ -91,7 +92,7 @@ class Evaluator:
         return [
             task
             for task in self.tasks
-            if task.name in names or {p.name for p in getattr(task, "parts", (task,))} <= names
+            if task.name in names or {p.name for p in parts_of(task)} <= names
         ]
 
     def __call__(
@@ -143,7 +144,7 @@ class Evaluator:
         count = min(count, len(source))
         devices = meshes.shards(self.experiment.mesh)
         full = -(-min(self.options.batch, count) // devices) * devices
-        data = self.experiment.data([task], f"config.tasks.{task.name}")
+        data = self.experiment.data(task)
         batches = test_batches(source, task, data, count=count, batch=full, seed=config.seed + 1)
         for batch in batches:
             real = len(batch["input"])

@@ -2,7 +2,6 @@
 
 import functools
 import json
-from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
@@ -31,9 +30,10 @@ from taskfusion_jax.methods.registry import build_method
 from taskfusion_jax.models.patch_gan import PatchGAN
 from taskfusion_jax.models.vgg16 import VGG16, gram
 from taskfusion_jax.porting.vgg16 import load_vgg16
+from taskfusion_jax.stage_rows import section
 from taskfusion_jax.stages import Stage, build_stages, learnt_in, turns
 from taskfusion_jax.tasks.base import Task
-from taskfusion_jax.tasks.combined import Combined
+from taskfusion_jax.tasks.combined import Combined, parts_of
 from taskfusion_jax.tasks.losses import CONTENT_LAYER, PERCEPTUAL
 from taskfusion_jax.tasks.objective import Objective, layout, to_float
 from taskfusion_jax.tasks.registry import build_tasks
@@ -57,7 +57,7 @@ class Experiment:
         self.tasks = build_tasks(config)
         self.stages = build_stages(config, self.tasks)
         learnt = [self.tasks[name] for name in learnt_in(config)]
-        parts = [part for task in learnt for part in getattr(task, "parts", (task,))]
+        parts = [part for task in learnt for part in parts_of(task)]
         channels = {part.slot: part.channels for part in parts}
         self.method = build_method(config, channels)
         _check_side(config, self.method.backbone.side)
@@ -89,7 +89,8 @@ class Experiment:
                     f"{stage.field}.rows.{task.name}: {self.config.method} has a network per task "
                     "and cannot combine tasks; set it to 0"
                 )
-        self.data(asked, f"{stage.field}.rows")
+        for task in asked:
+            section(self.config, task)
         moving = self._trainable(self.shapes.params, stage)
         slots = {slot for task in asked for slot in task.active or (0,)}
         net = [name.removeprefix("net/") for name in moving if name.startswith("net/")]
@@ -131,26 +132,18 @@ class Experiment:
         shapes = names.flatten(self.shapes.params["net"])
         return any(self.method.mask_bits(shapes, slot) for slot in range(self.method.slots))
 
-    def data(self, tasks: Sequence[Task], field: str) -> ConfigDict:
-        """The section of the config with these tasks' data. Raises UserError where they differ."""
-        names = [part.name for task in tasks for part in getattr(task, "parts", (task,))]
-        having = {name if name in self.config.data_of else "": name for name in names}
-        if len(having) > 1:
-            raise UserError(
-                f"{field}: {' and '.join(having.values())} have different data (config.data_of), "
-                "but a batch comes from one source: give each a stage of its own"
-            )
-        (name,) = having
-        return self.config.data_of[name] if name else self.config.data
+    def data(self, task: Task | None = None) -> ConfigDict:
+        """The section of the config with a task's data; none: `config.data`."""
+        return section(self.config, task)[1] if task else self.config.data
 
-    def source(self, split: str, tasks: Sequence[Task] = ()):
-        """The data source of `train` or `test` for these tasks (none: that of `config.data`), one
-        for all tasks with the same data.
+    def source(self, split: str, task: Task | None = None):
+        """The data source of `train` or `test` for a task (none: that of `config.data`), one for
+        all tasks with the same data.
 
         Raises:
           UserError: it cannot be opened.
         """
-        data = self.data(tasks, "tasks") if tasks else self.config.data
+        data = self.data(task)
         key = json.dumps(json.loads(data.to_json()), sort_keys=True), split
         if key not in self._sources:
             self._sources[key] = build_source(data, split, self.config.seed)

@@ -17,6 +17,7 @@ from taskfusion_jax.metrics.lpips import lpips
 from taskfusion_jax.porting.lpips import load_lpips_heads
 from taskfusion_jax.tasks import losses
 from taskfusion_jax.tasks.base import Stylise, Task
+from taskfusion_jax.tasks.combined import parts_of
 from taskfusion_jax.tasks.segmentation import ignore_void
 
 Values = dict[str, list[np.ndarray]]
@@ -79,14 +80,12 @@ class Measures:
             if self.options.lpips:
                 values["lpips"] = self._lpips(self._lpips_weights, judged, target)
         if task.cuts:
-            fill = next(
-                part.fill for part in (getattr(task, "parts", None) or (task,)) if part.cuts
-            )
+            fill = next(part.fill for part in parts_of(task) if part.cuts)
             uncut = task.uncut(batch["clean"], batch["mask"], stylise)
             counts = self._overlap(image, uncut, np.array(fill, np.float32), batch["mask"])
             values["intersection"], values["union"] = counts
         grams = self.experiment.constants.get("grams", {})
-        for part in getattr(task, "parts", (task,)):
+        for part in parts_of(task):
             if part.name in grams:
                 weights = self.experiment.constants["vgg"]
                 terms = self._style_terms(weights, grams[part.name], image, batch["clean"])

@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from taskfusion_jax.data.pipeline import Chosen
+from taskfusion_jax.data.chosen import Chosen
 from taskfusion_jax.methods.l2p import cosines
 from taskfusion_jax.metrics.continual import ALL
 from taskfusion_jax.tasks.base import Task
@@ -108,7 +108,7 @@ class ClassIncremental:
     def _means(self, params: dict, task: Task) -> np.ndarray:
         """Mean feature of each of a task's classes, [labels, width]; kept, as the base is."""
         if task.name not in self._prototypes:
-            source = self.evaluator.experiment.source("train", [task])
+            source = self.evaluator.experiment.source("train", task)
             count = self.evaluator.options.prototypes
             places = [np.flatnonzero(source.label_ids == i)[:count] for i in range(task.labels)]
             some = Chosen(source, np.concatenate(places))

@@ -70,6 +70,8 @@ def _check(stage: Stage, tasks: dict[str, Task]) -> None:
     options, field = stage.options, stage.field
     if not all(isinstance(pair, tuple) and len(pair) == 2 for pair in options.copy):
         raise UserError(f"{field}.copy={options.copy} must be pairs such as (('net/a', 'net/b'),)")
+    if options.replay < 0:
+        raise UserError(f"{field}.replay={options.replay} must be images, 0 for all")
     if options.steps < 1:
         raise UserError(f"{field}.steps={options.steps} must be at least 1")
     if options.combine not in COMBINE:
@@ -95,10 +97,11 @@ def turns(stage: Stage, tasks: dict[str, Task]) -> list[Task]:
 
 
 def learnt_in(config: ConfigDict) -> dict[str, str]:
-    """Task -> the last stage of a run's schedule that trains it."""
-    return {
-        name: stage
-        for stage in config.schedule
-        for name, count in config.stages[stage].rows.items()
-        if count
-    }
+    """Task -> the last stage of a run's schedule that trains it otherwise than by replay."""
+    found: dict[str, str] = {}
+    for stage in config.schedule:
+        options = config.stages[stage]
+        for name, count in options.rows.items():
+            if count and not (options.replay and name in found):
+                found[name] = stage
+    return found

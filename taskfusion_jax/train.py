@@ -11,7 +11,7 @@ from ml_collections import ConfigDict
 from rich.console import Console
 
 from taskfusion_jax.after_stage import evaluate_stage
-from taskfusion_jax.data.pipeline import check_labels, check_masks, train_batches
+from taskfusion_jax.data.pipeline import Rows, train_batches
 from taskfusion_jax.engine import distributed
 from taskfusion_jax.engine import mesh as meshes
 from taskfusion_jax.engine.checkpoint import Checkpoints
@@ -24,7 +24,8 @@ from taskfusion_jax.errors import UserError
 from taskfusion_jax.evaluator import Evaluator
 from taskfusion_jax.experiment import Experiment
 from taskfusion_jax.report.render import show_results, write_results
-from taskfusion_jax.stages import Stage, turns
+from taskfusion_jax.stage_rows import stage_rows
+from taskfusion_jax.stages import Stage
 from taskfusion_jax.stored import store
 from taskfusion_jax.workdir import Workdir
 
@@ -68,12 +69,9 @@ class Trainer:
         """Opens data and weights first, so that what is wrong with them leaves no folder behind."""
         self.experiment, self.config = experiment, experiment.config
         self.folder, self.console, self.stop = folder, console, stop
-        self.sources = {}
+        self.rows: dict[str, list[Rows]] = {}
         for stage in experiment.stages:
-            tasks = turns(stage, experiment.tasks)
-            self.sources[stage.name] = experiment.source("train", tasks)
-            check_masks(self.sources[stage.name], tasks)
-            check_labels(self.sources[stage.name], tasks)
+            self.rows[stage.name] = stage_rows(experiment, stage)
             experiment.abstract_state(stage)  # finds unknown schedules and wrong expressions
         self.evaluator = Evaluator(experiment)
         self.constants, _ = experiment.constants, experiment.paintings
@@ -125,11 +123,11 @@ class Trainer:
         if restored is None:
             return self.experiment.init_state(), stages[0]
         state, data, meta = restored
-        source = self.sources[meta["stage"]]
-        if data["examples"] != len(source):
+        sources = [rows.source for rows in self.rows[meta["stage"]]]
+        if data["examples"] != (examples := sum(map(len, sources))):
             raise UserError(
                 f"{self.folder.path} was trained on {data['examples']} examples, but "
-                f"{source!r} has {len(source)} now: bring the data back, or give "
+                f"{', '.join(map(repr, sources))} has {examples} now: bring the data back, or give "
                 "another --workdir"
             )
         # However many devices there are now, a batch stays what it was.
@@ -156,11 +154,8 @@ class Trainer:
         step, options = int(state.step), self.config
         if step >= stage.last:
             return state
-        tasks = turns(stage, self.experiment.tasks)
         batches = train_batches(
-            self.sources[stage.name],
-            tasks,
-            self.experiment.data(tasks, stage.field),
+            self.rows[stage.name],
             groups=self.groups,
             seed=options.seed + 1000 * stage.index,
             start=step - stage.first,
@@ -171,7 +166,7 @@ class Trainer:
         update = self._compile(stage, state, batch)
         total, began, spent = stage.last - stage.first, time.monotonic(), self.seconds
         loss = math.nan
-        images = self.groups * len(tasks)
+        images = self.groups * sum(len(rows.turns) for rows in self.rows[stage.name])
         with Bar(self.console, stage.name, step - stage.first, total, images) as bar:
             while step < stage.last:
                 with jax.transfer_guard("disallow"):  # nothing crosses to or from a device unseen
@@ -218,7 +213,8 @@ class Trainer:
         return values
 
     def _save(self, state: State, stage: Stage, wait: bool) -> None:
-        data = {"batches": int(state.step) - stage.first, "examples": len(self.sources[stage.name])}
+        examples = sum(len(rows.source) for rows in self.rows[stage.name])
+        data = {"batches": int(state.step) - stage.first, "examples": examples}
         data["groups"] = self.groups
         self.checkpoints.save(state, data, {"stage": stage.name, "seconds": self.seconds})
         if wait:

@@ -12,12 +12,15 @@ from taskfusion_jax.comparison import members
 from taskfusion_jax.counts import count
 from taskfusion_jax.engine import names
 from taskfusion_jax.experiment import Experiment
+from taskfusion_jax.stage_rows import stage_rows
+from taskfusion_jax.stages import learnt_in
 from taskfusion_jax.stored import StoredTasks
 from tests.engine import runs
 from tests.fails import fails
 
 ORDER = ("few", "some", "more")
 CLASSES = {"few": (0, 1), "some": (2, 3, 4), "more": (5, 6, 7, 8)}
+ROWS = {"few": {"few": 8}, "some": {"few": 4, "some": 4}, "more": {"few": 2, "some": 2, "more": 4}}
 FROZEN = ("prefixes", "mask", "rkr", "prefixes_rkr")
 
 
@@ -38,7 +41,9 @@ def config(run, order=ORDER, weights="", steps=3):
         made = vit_continual.get_config(f"{run},embedded,tiny")
     made.vit.weights = weights
     for name in order:
-        made.stages[name].update({"steps": steps, "rows": {name: 8}, "lr": 1e-2, "warmup": 0})
+        made.stages[name].update({"steps": steps, "lr": 1e-2, "warmup": 0})
+        made.stages[name].rows = ROWS[name] if run == "replay" else {name: 8}
+        made.stages[name].replay = min(made.stages[name].replay, 6)
     made.evaluate.update({"images": 24, "batch": 12})
     return made
 
@@ -88,6 +93,31 @@ def test_fine_tuning_changes_what_was_learnt(done):
     measured = matrix(workdir)
     assert measured["more"]["few/nll"] != measured["few"]["few/nll"]
     assert "all_classes/accuracy_by_prototypes" not in measured["more"]
+
+
+def test_replay_keeps_rows_of_earlier_tasks():
+    made = vit_continual.get_config("replay,sets,small")
+    experiment = Experiment(made)
+    assert learnt_in(made) == {name: name for name in made.schedule}
+    rows = [stage.options.rows.to_dict() for stage in experiment.stages]
+    assert [sum(r.values()) for r in rows] == [32, 32, 32]
+    assert rows[2] == {"cifar": 8, "fashion": 8, "digits": 16}
+
+
+def test_replay_trains_old_heads_on_few_images(done):
+    workdir = done("replay")
+    assert any("['task_2']['head']" in name for name in moved(workdir, 0, 1))
+    experiment = Experiment(config("replay"))
+    last = stage_rows(experiment, experiment.stages[-1])
+    assert [rows.turns[0].name for rows in last] == ["few", "some", "more"]
+    assert [len(rows.turns) for rows in last] == [2, 2, 4]
+    assert [len(rows.source) for rows in last[:2]] == [6, 6]
+    again = stage_rows(experiment, experiment.stages[1])[0]
+    assert [again.source.places.tolist()] == [last[0].source.places.tolist()]
+    measured = matrix(workdir)
+    assert measured["more"]["few/nll"] != measured["few"]["few/nll"]
+    results = json.loads((workdir / "results.json").read_text())
+    assert "stream/forgetting" in results["metrics"]
 
 
 @pytest.mark.parametrize(

@@ -3,10 +3,11 @@
 import time
 
 from taskfusion_jax.benchmark import timing
-from taskfusion_jax.data.pipeline import train_batches
+from taskfusion_jax.data.pipeline import Rows, train_batches
 from taskfusion_jax.data.sources import build_source
 from taskfusion_jax.errors import UserError
 from taskfusion_jax.experiment import Experiment
+from taskfusion_jax.stage_rows import stage_rows
 from taskfusion_jax.stages import Stage, turns
 
 
@@ -25,21 +26,21 @@ class Pipeline:
         """Where the config's data is not at hand, embedded scenes stand in."""
         config = experiment.config
         tasks = turns(stage, experiment.tasks)
-        data = experiment.data(tasks, stage.field).copy_and_resolve_references()
+        data = experiment.data(tasks[0]).copy_and_resolve_references()
         self.note, self.source = "", data.source
         try:
-            source = experiment.source("train", tasks)
+            rows = stage_rows(experiment, stage)
         except UserError as error:
             self.note, self.source = f"scenes stand in for {self.source} ({error})", "scenes"
             data.source = "scenes"
-            source = build_source(data, "train", config.seed)
+            rows = [Rows(build_source(data, "train", config.seed), tuple(tasks), data)]
         groups = experiment.groups
         self.images = groups * len(tasks)
         self.workers = data.workers or data.threads
         # Each process keeps examples ahead, and a few batches of them.
         self._prepared = 1 + 2 * max(1, data.workers) * (1 + data.prefetch // self.images)
         self.kind = "processes" if data.workers else "threads"
-        self._batches = train_batches(source, tasks, data, groups=groups, seed=config.seed, start=0)
+        self._batches = train_batches(rows, groups=groups, seed=config.seed, start=0)
 
     def measure(self, repeats: int) -> tuple[float, ...]:
         """Seconds per batch in each of `repeats` blocks.

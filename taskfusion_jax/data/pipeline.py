@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import grain
 import numpy as np
+from ml_collections import ConfigDict
 from PIL import Image
 
 from taskfusion_jax.data.augment import Augment
@@ -127,40 +128,6 @@ def _check_labelled(source: Sequence, data) -> None:
             )
 
 
-class Chosen(Sequence):
-    """Some items of a source, by their places."""
-
-    def __init__(self, source: Sequence, places: np.ndarray):
-        """places: int [N]."""
-        self.source, self.has_masks, self.places = source, source.has_masks, places
-        self.classes, self.labels = source.classes, source.labels
-
-    def __len__(self) -> int:
-        """How many items are chosen."""
-        return len(self.places)
-
-    def __getitem__(self, index: int) -> Example:
-        """The item in the chosen place."""
-        return self.source[int(self.places[index])]
-
-    def __repr__(self) -> str:
-        """What they were chosen from."""
-        return f"{len(self)} of {self.source!r}"
-
-
-class Spaced(Chosen):
-    """At most `count` items of a source, evenly spaced: neighbours are often frames of one film."""
-
-    def __init__(self, source: Sequence, count: int):
-        """count: at least 1."""
-        count = min(count, len(source))
-        super().__init__(source, np.linspace(0, len(source) - 1, count).round().astype(int))
-
-    def __repr__(self) -> str:
-        """What they were chosen from."""
-        return f"evenly spaced of {self.source!r}"
-
-
 class _Located(Sequence):
     """A source that says of every item where it is from."""
 
@@ -208,10 +175,23 @@ def _iterate(dataset: grain.MapDataset, data, workers: int) -> Iterator[Example]
     return iter(iterable)
 
 
+@dataclasses.dataclass(frozen=True)
+class Rows:
+    """Rows of a group that come from one source.
+
+    Attributes:
+      source: see `data/sources.py`.
+      turns: the task of each row.
+      data: the source's section of the config.
+    """
+
+    source: Sequence
+    turns: tuple[Task, ...]
+    data: ConfigDict
+
+
 def train_batches(
-    source: Sequence,
-    turns: Sequence[Task],
-    data,
+    rows: Sequence[Rows],
     *,
     groups: int,
     seed: int,
@@ -221,13 +201,11 @@ def train_batches(
 ) -> Iterator[Example]:
     """Endless training batches of this process, from batch number `start` on.
 
-    Row r of every group belongs to task `turns[r]`. As each batch is a function of its number
-    alone, an iterator is restored by its number, whatever the number of workers.
+    A group has the rows in their order. As each batch is a function of its number alone, an
+    iterator is restored by its number, whatever the number of workers.
 
     Args:
-      source: see `data/sources.py`.
-      turns: task of each row of a group.
-      data: `config.data`.
+      rows: whose images are of one size; the first says how they are read and by how many workers.
       groups: groups per global batch; a multiple of `processes`.
       seed: seed of shuffling, cropping and corruption.
       start: number of batches drawn before.
@@ -239,15 +217,31 @@ def train_batches(
       share that the first of two mixed images has (1: not mixed).
 
     Raises:
-      UserError: the source does not have what a task or `data` asks of it.
+      UserError: a source does not have what a task or its section asks of it.
     """
-    _check_labelled(source, data)
-    dataset = _examples(source, turns, data, train=True, seed=seed).batch(len(turns))
-    if data.mixup:
-        dataset = dataset.random_map(Mixup(tuple(task.name for task in turns), data.mixup))
+    parts = [_groups(part, seed + 10**6 * i) for i, part in enumerate(rows)]
+    dataset = parts[0]
+    if len(parts) > 1:
+        end = min(map(len, parts))
+        dataset = grain.experimental.ZipMapDataset([part[:end] for part in parts]).map(_joined)
     # Each process takes consecutive groups, so that all together are the batch of a single one.
     dataset = dataset.batch(groups // processes)[process::processes]
-    return _iterate(dataset[start:], data, data.workers)
+    return _iterate(dataset[start:], rows[0].data, rows[0].data.workers)
+
+
+def _groups(rows: Rows, seed: int) -> grain.MapDataset:
+    """The rows of group 0, 1, ..."""
+    data = rows.data
+    _check_labelled(rows.source, data)
+    dataset = _examples(rows.source, rows.turns, data, train=True, seed=seed)
+    dataset = dataset.batch(len(rows.turns))
+    if data.mixup:
+        dataset = dataset.random_map(Mixup(tuple(task.name for task in rows.turns), data.mixup))
+    return dataset
+
+
+def _joined(parts: Sequence[Example]) -> Example:
+    return {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
 
 
 def test_batches(

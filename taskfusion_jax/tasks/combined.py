@@ -93,3 +93,8 @@ class Chained(Combined):
                 fill = jnp.asarray(part.fill, jnp.float32).reshape(1, 1, 1, 3)
                 whole = jnp.where(kept[..., None], whole, fill)
         return whole
+
+
+def parts_of(task: Task) -> tuple[Task, ...]:
+    """The single tasks that a task asks for."""
+    return task.parts if isinstance(task, Combined) else (task,)

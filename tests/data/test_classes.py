@@ -7,8 +7,9 @@ import pytest
 from ml_collections import ConfigDict
 
 from configs import common
+from taskfusion_jax.data.chosen import Spaced
 from taskfusion_jax.data.classes import Kept, check_disjoint, spread
-from taskfusion_jax.data.pipeline import Spaced, check_labels
+from taskfusion_jax.data.pipeline import check_labels
 from taskfusion_jax.data.scenes import Scenes
 from taskfusion_jax.data.sources import SOURCES, build_source
 from taskfusion_jax.tasks.reconstruction import Reconstruction

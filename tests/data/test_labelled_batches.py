@@ -11,7 +11,7 @@ from PIL import Image
 from taskfusion_jax.data import pipeline
 from taskfusion_jax.data.augment import Augment
 from taskfusion_jax.data.mixup import Mixup
-from taskfusion_jax.data.pipeline import Corrupt, Crop, train_batches
+from taskfusion_jax.data.pipeline import Corrupt, Crop, Rows, train_batches
 from taskfusion_jax.data.scenes import Scenes
 from taskfusion_jax.tasks.completion import Completion
 from taskfusion_jax.tasks.reconstruction import Reconstruction
@@ -48,7 +48,8 @@ def train(count, source=None, turns=TURNS, start=0, **changes):
     groups = changes.pop("groups", 2)
     options = {"groups": groups, "seed": 5, "start": start}
     shard = {name: changes.pop(name) for name in ("process", "processes") if name in changes}
-    batches = train_batches(source or Flat(), turns, data(**changes), **options, **shard)
+    rows = [Rows(source or Flat(), tuple(turns), data(**changes))]
+    batches = train_batches(rows, **options, **shard)
     return list(itertools.islice(batches, count))
 
 

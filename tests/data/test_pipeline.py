@@ -8,7 +8,8 @@ from ml_collections import ConfigDict
 from PIL import Image
 
 from taskfusion_jax.data import pipeline
-from taskfusion_jax.data.pipeline import Corrupt, Crop, check_masks, train_batches
+from taskfusion_jax.data.chosen import Drawn, Spaced
+from taskfusion_jax.data.pipeline import Corrupt, Crop, Rows, check_masks, train_batches
 from taskfusion_jax.data.scenes import Scenes
 from taskfusion_jax.errors import UserError
 from taskfusion_jax.tasks.completion import Completion
@@ -33,7 +34,8 @@ def _data(**changes):
 def _train(count, data=None, source=None, **options):
     source = source or Scenes("train", 24, 7, 0, 2)
     options = {"groups": 2, "seed": 5, "start": 0, **options}
-    return list(itertools.islice(train_batches(source, TURNS, data or _data(), **options), count))
+    rows = [Rows(source, TURNS, data or _data())]
+    return list(itertools.islice(train_batches(rows, **options), count))
 
 
 def _assert_same(a, b):
@@ -52,7 +54,7 @@ def expected():
 class Numbered:
     """Images that carry their index, with everything an object."""
 
-    has_masks = True
+    has_masks, classes, labels = True, 0, ()
 
     def __init__(self, length, side=16):
         self.length, self.side = length, side
@@ -66,6 +68,18 @@ class Numbered:
 
     def __repr__(self):
         return f"Numbered({self.length}, {self.side})"
+
+
+class Offset(Numbered):
+    """Images that carry their index and something more."""
+
+    def __init__(self, length, offset):
+        super().__init__(length)
+        self.offset = offset
+
+    def __getitem__(self, index):
+        item = super().__getitem__(index)
+        return {**item, "image": item["image"] + np.uint8(self.offset)}
 
 
 def test_shapes(expected):
@@ -105,6 +119,44 @@ def test_processes_share_the_rows_of_the_whole_batch(expected):
         for key, value in batch.items():
             joined = np.concatenate([part[key] for part in parts])
             np.testing.assert_array_equal(joined, value)
+
+
+def _two(**options):
+    """Groups of three numbered images below 20 and two from 100 on."""
+    few = Offset(30, 100)
+    rows = [Rows(Numbered(20), (SAME,) * 3, _data()), Rows(few, (SAME, CUT), _data())]
+    options = {"groups": 2, "seed": 5, "start": 0, **options}
+    return list(itertools.islice(train_batches(rows, **options), 6))
+
+
+def test_rows_of_a_batch_come_from_their_sources():
+    batches = _two()
+    values = np.stack([batch["clean"][..., 0, 0, 0] for batch in batches])
+    assert (values[..., :3] < 20).all() and (values[..., 3:] >= 100).all()
+    alone = train_batches([Rows(Numbered(20), (SAME,) * 3, _data())], groups=2, seed=5, start=0)
+    first = np.stack([next(alone)["clean"][..., 0, 0, 0] for _ in range(6)])
+    np.testing.assert_array_equal(values[..., :3], first)
+    epoch = values[..., 3:].ravel()[:24]
+    assert len(set(epoch)) == 24, "an image came twice within an epoch of its source"
+
+
+def test_batches_of_several_sources_go_on_and_are_shared_by_processes():
+    whole = _two()
+    _assert_same(_two(start=2)[:4], whole[2:])
+    shards = [_two(process=p, processes=2) for p in (0, 1)]
+    for batch, *parts in zip(whole, *shards, strict=True):
+        for key, value in batch.items():
+            np.testing.assert_array_equal(np.concatenate([p[key] for p in parts]), value)
+
+
+def test_a_drawn_part_is_the_same_for_a_seed():
+    source = Numbered(50)
+    some = Drawn(source, 8, seed=3)
+    values = [int(item["image"][0, 0, 0]) for item in some]
+    assert len(set(values)) == 8 == len(some)
+    assert values == [int(item["image"][0, 0, 0]) for item in Drawn(source, 8, seed=3)]
+    assert values != [int(item["image"][0, 0, 0]) for item in Drawn(source, 8, seed=4)]
+    assert len(Drawn(source, 99, seed=3)) == 50
 
 
 def test_rows_belong_to_their_tasks(expected):
@@ -243,7 +295,7 @@ def test_tasks_that_need_masks_are_refused_without():
 @pytest.mark.parametrize(("count", "places"), [(3, [0, 4, 8]), (1, [0]), (20, list(range(9)))])
 def test_chosen_images_are_spaced_evenly(count, places):
     source = Scenes("test", 16, 9, 0, 2)
-    some = pipeline.Spaced(source, count)
+    some = Spaced(source, count)
     assert len(some) == len(places) and some.has_masks and repr(some).endswith(repr(source))
     for i, place in enumerate(places):
         np.testing.assert_array_equal(some[i]["image"], source[place]["image"])

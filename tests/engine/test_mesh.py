@@ -26,7 +26,7 @@ from taskfusion_jax.data.pipeline import train_batches
 from taskfusion_jax.engine import mesh as meshes, names
 from taskfusion_jax.engine.program import compile_program
 from taskfusion_jax.experiment import Experiment
-from taskfusion_jax.stages import turns
+from taskfusion_jax.stage_rows import stage_rows
 
 batch = None
 for layout in json.loads(sys.argv[1]):
@@ -45,10 +45,8 @@ for layout in json.loads(sys.argv[1]):
     experiment = Experiment(config)
     experiment.mesh = meshes.make_mesh(config.mesh, jax.devices()[:layout["devices"]])
     stage = experiment.stages[0]
-    batch = batch or next(train_batches(
-        experiment.source("train"), turns(stage, experiment.tasks), config.data, groups=8, seed=0,
-        start=0,
-    ))
+    rows = stage_rows(experiment, stage)
+    batch = batch or next(train_batches(rows, groups=8, seed=0, start=0))
     state = experiment.enter(experiment.init_state(), stage)
     # The tiny network starts as the identity, where most gradients are zero.
     rng = np.random.default_rng(0)

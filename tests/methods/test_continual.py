@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from configs import matsumoto
+from configs import film_voc, matsumoto
 from taskfusion_jax import counts
 from taskfusion_jax.data.pipeline import check_masks
 from taskfusion_jax.data.scenes import Scenes
@@ -361,13 +361,16 @@ def test_data_of_an_unknown_task_is_refused():
     fails(lambda: Experiment(made), "config.data_of: no task 'segmentation_3'", "did you mean")
 
 
-def test_tasks_of_a_stage_have_the_same_data():
+def test_combined_tasks_have_the_same_data():
+    made = film_voc.get_config("tiny")
+    made.data_of.segmentation = made.data.copy_and_resolve_references()
+    fails(lambda: Experiment(made), "config.tasks.restoration+segmentation", "different data")
+
+
+def test_replay_of_a_negative_number_is_refused():
     made = config("finetune")
-    made.stages.style_1.rows["segmentation_2"] = 1
-    fails(
-        lambda: Experiment(made),
-        *("config.stages.style_1.rows", "segmentation_2", "style_1", "have different data"),
-    )
+    made.stages.style_1.replay = -1
+    fails(lambda: Experiment(made), "config.stages.style_1.replay=-1")
 
 
 def test_a_tasks_data_follow_the_datas_until_they_are_set():

@@ -5,7 +5,7 @@ import pytest
 from ml_collections import ConfigDict
 from PIL import Image
 
-from taskfusion_jax.data.pipeline import train_batches
+from taskfusion_jax.data.pipeline import Rows, train_batches
 from taskfusion_jax.errors import UserError
 from taskfusion_jax.tasks.colourisation import Colourisation, is_gray, to_rgb, to_ycc
 from tests.fails import fails
@@ -122,9 +122,8 @@ def test_a_gray_photograph_among_the_data_is_named(gray):
     data = ConfigDict({"size": 16, "scale": 1.0, "foreground": ()})
     data.update({"workers": 0, "threads": 1, "prefetch": 1})
     data.update({"flip": True, "augment": 0, "augment_strength": 9, "mixup": 0.0})
-    batches = train_batches(
-        Photographs(), (task(gray=gray),), data, groups=3, seed=0, start=0
-    )  # an epoch in each batch
+    rows = [Rows(Photographs(), (task(gray=gray),), data)]
+    batches = train_batches(rows, groups=3, seed=0, start=0)  # an epoch in each batch
     if gray == "refuse":
         with pytest.raises(UserError, match="example 1 of photographs is a gray image"):
             next(batches)
