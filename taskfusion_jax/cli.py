@@ -86,11 +86,18 @@ def run(main: Callable[[], int | None]) -> None:
 
 def _parse(argv: list[str]) -> list[str]:
     try:
-        return flags.FLAGS(argv)
+        return flags.FLAGS([argv[0], *map(_underscored, argv[1:])])
     except SystemExit:  # after --help, which absl thinks a failure
         sys.exit(0)
     except Exception as error:  # configs are code: whatever they raise is told in one line
         sys.exit(_complain(_flag_error(argv, error)))
+
+
+def _underscored(word: str) -> str:
+    """--list-tasks as --list_tasks, for people used to dashes."""
+    name, equals, value = word.partition("=")
+    known = name.removeprefix("--").replace("-", "_")
+    return f"--{known}{equals}{value}" if name.startswith("--") and known in flags.FLAGS else word
 
 
 def _mute_libraries() -> None:

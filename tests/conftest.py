@@ -4,26 +4,28 @@ import os
 import shutil
 import tempfile
 
-os.environ.setdefault("JAX_PLATFORMS", "cpu")
+_PROGRAMS = "JAX_COMPILATION_CACHE_DIR"
+_SETTINGS = {
+    "JAX_PLATFORMS": "cpu",
+    # Programs are compiled once, quickly and carelessly: every run here is tiny. Workers and the
+    # processes that tests start inherit this.
+    "JAX_DISABLE_MOST_OPTIMIZATIONS": "True",
+    "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+}
+os.environ.update({name: x for name, x in _SETTINGS.items() if name not in os.environ})
+_made = "" if _PROGRAMS in os.environ else tempfile.mkdtemp(prefix="taskfusion_programs_")
+os.environ.setdefault(_PROGRAMS, _made)
 
-import jax
-import pytest
-from absl import flags
+import jax  # noqa: E402
+import pytest  # noqa: E402
+from absl import flags  # noqa: E402
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
 
-_PROGRAMS = "TASKFUSION_TEST_PROGRAMS"
-
-
-def pytest_configure():
-    """One folder for compiled programs of all workers, which inherit the environment."""
-    os.environ.setdefault(_PROGRAMS, tempfile.mkdtemp(prefix="taskfusion_programs_"))
-
-
-def pytest_unconfigure(config):
-    if not hasattr(config, "workerinput"):
-        shutil.rmtree(os.environ[_PROGRAMS], ignore_errors=True)
+def pytest_unconfigure():
+    if _made:
+        shutil.rmtree(_made, ignore_errors=True)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -33,7 +35,10 @@ def _flags_parsed():
         flags.FLAGS.mark_as_parsed()
 
 
-_LONG = ("test_train", "test_distributed", "test_mesh", "test_kill", "test_compare", "test_configs")
+_LONG = (
+    *("test_distributed", "test_train", "test_streams", "test_compare", "test_mesh"),
+    *("test_configs", "test_methods", "test_kill", "test_predict", "test_torch"),
+)
 
 
 def pytest_collection_modifyitems(items):

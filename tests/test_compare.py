@@ -16,12 +16,6 @@ from taskfusion_jax.report import table
 from tests.engine import runs
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _quick_programs():
-    with runs.quick_programs():
-        yield
-
-
 def tiny(module, *names):
     """A comparison of few runs, that measures little."""
     config = module.get_config("tiny")

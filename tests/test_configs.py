@@ -22,13 +22,6 @@ from configs import (
 from taskfusion_jax import comparison, train
 from taskfusion_jax.experiment import Experiment
 from taskfusion_jax.task_files import read_shared
-from tests.engine import runs
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _quick_programs():
-    with runs.quick_programs():
-        yield
 
 
 def picture(seed: int) -> np.ndarray:

@@ -26,12 +26,6 @@ CHANNELS = (21, 2, 21)
 STEPS = 2  # of each stage
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _quick_programs():
-    with runs.quick_programs():
-        yield
-
-
 def config(method, rates=(1e-3, 2e-2, 2e-2), order=ORDER):
     """A run on networks as small as they can be, without tasks that look at VGG16's features."""
     made = matsumoto.get_config(f"{method},{'>'.join(order)},tiny")

@@ -10,13 +10,6 @@ from taskfusion_jax.evaluator import Evaluator
 from taskfusion_jax.experiment import Experiment
 from taskfusion_jax.metrics.features import frechet_features
 from taskfusion_jax.models.vgg16 import VGG16, pooled
-from tests.engine import runs
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _quick_programs():
-    with runs.quick_programs():
-        yield
 
 
 def _config():

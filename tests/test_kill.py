@@ -30,14 +30,9 @@ def die_in_save(workdir: Path, step: int, flags: tuple[str, ...]) -> None:
 
 
 def test_kill_at_any_moment(tmp_path):
-    """The short form: in a save, at a step and in an evaluation, one after another."""
+    """The short form: in a save and in an evaluation, one after another."""
     workdir = tmp_path / "run"
     die_in_save(workdir, 4, runs.FLAGS)
-    after = random.randint(3, 5)
-    process = runs.start(workdir, *runs.FLAGS)
-    runs.wait_until(lambda: runs.steps_logged(workdir) >= after, process)
-    process.kill()
-    assert runs.end(process)[0] == -9, f"after step {after}"
     process = runs.start(workdir, *runs.FLAGS)
     runs.wait_until((workdir / "checkpoints" / "6").exists, process)
     process.kill()

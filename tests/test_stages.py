@@ -22,6 +22,7 @@ def _config():
             "rows": {"a+b": 2, "a": 0, "b": 1},
             "start": "",
             "copy": (),
+            "replay": 0,
         },
         "early": {
             "steps": 3,
@@ -29,6 +30,7 @@ def _config():
             "rows": {"a": 1, "b": 2, "a+b": 0},
             "start": "",
             "copy": (),
+            "replay": 0,
         },
     }
     return ConfigDict(

@@ -10,12 +10,6 @@ from taskfusion_jax import train
 from tests.engine import runs
 
 
-@pytest.fixture(autouse=True)
-def _quick_programs():
-    with runs.quick_programs():
-        yield
-
-
 @pytest.fixture
 def at_steps(monkeypatch):
     """Calls a function at every step of the loop and keeps what it returns, by stage."""

@@ -18,12 +18,6 @@ from taskfusion_jax.errors import UserError
 from tests.engine import runs
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _quick_programs():
-    with runs.quick_programs():
-        yield
-
-
 @pytest.fixture
 def copy(tmp_path):
     """A folder of its own with the finished run."""

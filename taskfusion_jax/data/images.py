@@ -9,7 +9,7 @@ import os
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
 from taskfusion_jax.errors import UserError
 
@@ -33,6 +33,42 @@ def read_image(path: str | os.PathLike, min_side: int = 0) -> np.ndarray:
     image = decode_image(_read_bytes(path), str(path))
     check_sides(image, str(path), min_side)
     return image
+
+
+def read_picture(path: str | os.PathLike) -> tuple[np.ndarray, np.ndarray | None]:
+    """Reads an image file as `read_image` does, for people rather than for training: colours of an
+    embedded profile become sRGB, and what is transparent is told.
+
+    Returns:
+      uint8 [H, W, 3] RGB, laid on white, and uint8 [H, W] opacity, None where all is opaque.
+
+    Raises:
+      UserError: as `read_image`.
+    """
+    image = _decode(_read_bytes(path), str(path))
+    try:
+        ImageOps.exif_transpose(image, in_place=True)
+        image = _srgb(image)
+        alpha = None
+        if image.has_transparency_data:
+            alpha = np.asarray(image.convert("RGBA"))[..., 3]
+        return _rgb(image), None if alpha is None or alpha.min() == 255 else alpha
+    except Exception as error:
+        raise UserError(f"{path} cannot be converted to RGB ({_line(error)})") from error
+
+
+def _srgb(image: Image.Image) -> Image.Image:
+    """In sRGB, where a profile says what the colours are; a broken one is as none."""
+    profile = image.info.get("icc_profile")
+    if not profile or image.mode not in ("RGB", "RGBA", "CMYK", "L"):
+        return image
+    mode = "RGBA" if image.mode == "RGBA" else "RGB"
+    try:
+        return ImageCms.profileToProfile(
+            image, io.BytesIO(profile), ImageCms.createProfile("sRGB"), outputMode=mode
+        )
+    except (ImageCms.PyCMSError, OSError):
+        return image
 
 
 def check_sides(image: np.ndarray, name: str, min_side: int) -> None:

@@ -26,6 +26,8 @@ class Method:
     """Whether a vector may ask for a task at half its strength."""
     combines: ClassVar[bool] = True
     """Whether one vector may ask for several tasks."""
+    told: ClassVar[bool] = False
+    """Whether all tasks have the same parameters, so that the vector alone tells them apart."""
     backbones: ClassVar[tuple[str, ...]] = ("transform_net",)
     """Those it can be built on."""
     base_name: str = "base"
@@ -138,6 +140,12 @@ ROWS = ("generator/kernel", "task/kernel", "gate/kernel")
 
 class Told(Method):
     """Every row goes through one shared network, which is told its task by the vector."""
+
+    told = True
+
+    def route(self, vector):
+        """All have the same parameters."""
+        return ()
 
     def per_task(self, shapes, slot):
         """A task owns its row of every matrix that the vector is multiplied with; slot 0 none."""

@@ -16,6 +16,7 @@ class FilmOut(Told):
     """
 
     parts: ClassVar = {"norm": FilmNorm}
+    told = False
 
     def init(self, rng):
         """Fresh parameters."""
@@ -33,6 +34,10 @@ class FilmOut(Told):
                 own = params[f"task_{slot}"]["out"]
                 out = jax.tree.map(lambda x, y, s=strength: x + s * y, out, own)
         return {**params["base"], "out": out}
+
+    def route(self, vector):
+        """Each strength makes an output layer of its own."""
+        return vector.tobytes()
 
     def apply(self, params, x, c):
         """See `Method.apply`; c must be known when compiling, as rows are sorted by vector."""

@@ -7,7 +7,6 @@ from taskfusion_jax.benchmark.agreement import check
 from taskfusion_jax.benchmark.classify import vit_flops
 from taskfusion_jax.benchmark.workloads import build_workload
 from taskfusion_jax.models.vit import ViT
-from tests.engine import runs
 from tests.fails import fails
 
 torch = pytest.importorskip("torch")
@@ -18,12 +17,6 @@ from taskfusion_jax.benchmark.twins.program import TorchProgram  # noqa: E402
 from taskfusion_jax.benchmark.twins.weights import gradients_to_torch  # noqa: E402
 
 CONFIGS = {"unet": bench_unet, "vit": bench_vit}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _quick_programs():
-    with runs.quick_programs():
-        yield
 
 
 def works(name, batch=2, **changes):

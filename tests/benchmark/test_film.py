@@ -10,7 +10,6 @@ from configs import film_voc, quickstart
 from taskfusion_jax.benchmark.agreement import check
 from taskfusion_jax.benchmark.film import Film
 from taskfusion_jax.engine.optimiser import make_optimiser
-from tests.engine import runs
 from tests.fails import fails
 
 torch = pytest.importorskip("torch")
@@ -18,12 +17,6 @@ torch = pytest.importorskip("torch")
 from taskfusion_jax.benchmark.twins.program import TorchProgram  # noqa: E402
 from taskfusion_jax.benchmark.twins.training import adam  # noqa: E402
 from taskfusion_jax.benchmark.twins.weights import gradients_to_torch, load  # noqa: E402
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _quick_programs():
-    with runs.quick_programs():
-        yield
 
 
 def assert_agree(work, precision="float32", layouts=("nchw", "channels_last")):

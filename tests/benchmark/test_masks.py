@@ -13,18 +13,11 @@ from taskfusion_jax.benchmark import report, run
 from taskfusion_jax.benchmark.run import Options, benchmark
 from taskfusion_jax.benchmark.workloads import build_workload
 from taskfusion_jax.engine import names
-from tests.engine import runs
 from tests.fails import fails
 
 QUIET = Console(quiet=True)
 STEPS = ("plain_step", "masked_step")
 STORED = ("forward", "switch", "open")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _quick_programs():
-    with runs.quick_programs():
-        yield
 
 
 @pytest.fixture(scope="module")

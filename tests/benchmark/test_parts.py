@@ -9,7 +9,6 @@ from configs import bench_vit_parts
 from taskfusion_jax.benchmark import report, run
 from taskfusion_jax.benchmark.run import Options, benchmark
 from taskfusion_jax.benchmark.workloads import build_workload
-from tests.engine import runs
 from tests.fails import fails
 
 QUIET = Console(quiet=True)
@@ -17,7 +16,7 @@ QUIET = Console(quiet=True)
 
 @pytest.fixture(scope="module")
 def numbers():
-    with runs.quick_programs(), pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch:
         patch.setattr(run.programs, "_SIDE", {"cpu": 64})
         patch.setattr("taskfusion_jax.benchmark.timing.BLOCK_S", 1e-6)
         made = benchmark(bench_vit_parts.get_config("tiny"), Options(batch=4, repeats=2), QUIET)

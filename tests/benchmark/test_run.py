@@ -17,12 +17,6 @@ from tests.fails import fails
 QUIET = Console(quiet=True)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _quick_programs():
-    with runs.quick_programs():
-        yield
-
-
 @pytest.fixture(autouse=True)
 def _small_ceiling(monkeypatch):
     """The product that fills a machine takes too long for a test."""

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from taskfusion_jax.data.images import read_image, read_mask
+from taskfusion_jax.data.images import read_image, read_mask, read_picture
 from taskfusion_jax.errors import UserError
 from tests.fails import fails
 
@@ -240,3 +240,54 @@ def test_damaged_mask(tmp_path):
     fails(lambda: read_mask(tmp_path / "m.png", 11, 11, (3, 2)), tmp_path / "m.png", "empty")
     (tmp_path / "n.png").write_bytes(b"junk")
     fails(lambda: read_mask(tmp_path / "n.png", 11, 11, (3, 2)), tmp_path / "n.png", "not an image")
+
+
+def linear_profile():
+    """An ICC profile with sRGB's primaries (adapted to D50) and a linear curve, by hand."""
+
+    def fixed(*values):
+        return b"".join(struct.pack(">i", round(v * 65536)) for v in values)
+
+    def xyz(*values):
+        return b"XYZ \0\0\0\0" + fixed(*values)
+
+    text = b"text\0\0\0\0none\0"
+    tags = {
+        b"desc": b"desc\0\0\0\0" + struct.pack(">I", 2) + b"x\0" + b"\0" * 78,
+        b"cprt": text + b"\0" * (-len(text) % 4),
+        b"wtpt": xyz(0.9642, 1.0, 0.8249),
+        b"rXYZ": xyz(0.43607, 0.22249, 0.01392),
+        b"gXYZ": xyz(0.38515, 0.71687, 0.09708),
+        b"bXYZ": xyz(0.14307, 0.06061, 0.71410),
+        **dict.fromkeys((b"rTRC", b"gTRC", b"bTRC"), b"curv\0\0\0\0\0\0\0\0"),
+    }
+    place, table, data = 132 + 12 * len(tags), b"", b""
+    for name, body in tags.items():
+        table += name + struct.pack(">II", place + len(data), len(body))
+        data += body + b"\0" * (-len(body) % 4)
+    head = b"\0\0\0\0\x02\x10\0\0mntrRGB XYZ " + b"\0" * 12 + b"acsp" + b"\0" * 28
+    head += fixed(0.9642, 1.0, 0.8249) + b"\0" * 48
+    size = len(head) + 4 + 4 + len(table) + len(data)
+    return struct.pack(">I", size) + head + struct.pack(">I", len(tags)) + table + data
+
+
+def test_colours_of_a_profile_become_srgb(tmp_path):
+    """Values that say light in a straight line become those of the standard's curve."""
+    path = save(tmp_path / "a.png", RGB, icc_profile=linear_profile())
+    light = RGB / 255
+    curved = np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
+    image, alpha = read_picture(path)
+    assert alpha is None
+    np.testing.assert_allclose(image, 255 * curved, atol=2)
+    broken = save(tmp_path / "b.png", RGB, icc_profile=b"no profile")
+    np.testing.assert_array_equal(read_picture(broken)[0], RGB)
+
+
+def test_a_picture_is_an_image_and_its_opacity(tmp_path):
+    rgba = np.dstack([RGB, np.arange(24, dtype=np.uint8).reshape(4, 6)])
+    image, alpha = read_picture(save(tmp_path / "a.png", rgba))
+    np.testing.assert_array_equal(alpha, rgba[..., 3])
+    np.testing.assert_array_equal(image, read_image(tmp_path / "a.png"))
+    rgba[..., 3] = 255
+    assert read_picture(save(tmp_path / "b.png", rgba))[1] is None
+    fails(lambda: read_picture(tmp_path / "none.png"), "none.png cannot be read")

@@ -1,6 +1,5 @@
 """Tiny runs, as commands and in this process, for the tests of the loop."""
 
-import contextlib
 import functools
 import json
 import os
@@ -9,7 +8,6 @@ import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Iterator
 from pathlib import Path
 
 import jax
@@ -35,29 +33,9 @@ def temporary() -> tempfile.TemporaryDirectory:
     return tempfile.TemporaryDirectory(prefix="taskfusion_tests_")
 
 
-def compile_settings() -> dict[str, str | int | bool]:
-    """Programs are compiled once, quickly and carelessly: every run here is tiny."""
-    return {
-        "jax_compilation_cache_dir": os.environ["TASKFUSION_TEST_PROGRAMS"],
-        "jax_persistent_cache_min_compile_time_secs": 0,
-        "jax_disable_most_optimizations": True,
-    }
-
-
-@contextlib.contextmanager
-def quick_programs() -> Iterator[None]:
-    """Compiles in this process as `start` does in others."""
-    defaults = (None, 1.0, False)
-    for name, value in compile_settings().items():
-        jax.config.update(name, value)
-    yield
-    for name, value in zip(compile_settings(), defaults, strict=True):
-        jax.config.update(name, value)
-
-
 def environment(**more: str) -> dict[str, str]:
-    settings = {key.upper(): str(value) for key, value in compile_settings().items()}
-    return {**os.environ, "JAX_PLATFORMS": "cpu", **settings, **more}
+    """That of these tests, `conftest.py`, and more."""
+    return {**os.environ, **more}
 
 
 def start(

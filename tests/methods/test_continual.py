@@ -18,15 +18,7 @@ from taskfusion_jax.experiment import Experiment
 from taskfusion_jax.methods.backbone import build_backbone
 from taskfusion_jax.models.resnet_generator import ResNetGenerator
 from taskfusion_jax.models.unet import UNet
-from tests.engine import runs
 from tests.fails import fails
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _quick_programs():
-    with runs.quick_programs():
-        yield
-
 
 ENCODER, DECODER = 9_402_048, 5_373_952  # weights of convolutions, paper 003
 BIASES = {

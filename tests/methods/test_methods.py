@@ -19,14 +19,6 @@ from taskfusion_jax.models.conditioning import (
     ChannelAttention,
     FilmNorm,
 )
-from tests.engine import runs
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _quick_programs():
-    with runs.quick_programs():
-        yield
-
 
 NAMES = (
     *("film", "encin", "sgn", "sgn_bias", "single", "shared_enc", "piggyback1"),

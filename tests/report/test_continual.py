@@ -17,7 +17,8 @@ from taskfusion_jax.stages import learnt_in
 def _config(**stages):
     """stage -> the tasks that it trains."""
     made = {
-        name: {"rows": dict.fromkeys(tasks, 2) | {"never": 0}} for name, tasks in stages.items()
+        name: {"rows": dict.fromkeys(tasks, 2) | {"never": 0}, "replay": 0}
+        for name, tasks in stages.items()
     }
     return ConfigDict({"schedule": tuple(stages), "stages": made})
 
