@@ -1,0 +1,228 @@
+"""What is exported: one backbone with the parameters picked for a task, or for all tasks."""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import flax.linen as nn
+import jax
+import numpy as np
+
+from taskfusion_jax.engine import names
+from taskfusion_jax.errors import UserError
+from taskfusion_jax.inference.model import Model
+from taskfusion_jax.methods.backbone import ViTBackbone
+from taskfusion_jax.models import conditioning
+from taskfusion_jax.models.transform_net import TransformNet
+from taskfusion_jax.porting.torch_state import HOOKS
+from taskfusion_jax.tasks.base import Task
+
+NORMS = {
+    conditioning.FilmNorm: "film",
+    conditioning.ChainedFilmNorm: "chained_film",
+    conditioning.AffineNorm: "affine",
+    conditioning.PlainNorm: "plain",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Network:
+    """One function of images and, where it does several tasks, of a task vector.
+
+    Attributes:
+      name: of the file: the task's, or "model".
+      backbone: key of `config.backbone`.
+      options: what the exported module is built with, plain JSON.
+      params: the backbone's parameters by slash-joined name.
+      slots: width of the task vector; 0 = it takes none.
+      task: the only one it does; None = the vector says.
+      side: what the sides of an image must be a multiple of.
+      size: the only side it takes; 0 = any.
+      run: (params as a tree, x [B, H, W, 3], c [B, slots]) -> raw output, in JAX.
+    """
+
+    name: str
+    backbone: str
+    options: Mapping[str, Any]
+    params: Mapping[str, np.ndarray]
+    slots: int
+    task: Task | None
+    side: int
+    size: int
+    run: Callable[[dict, jax.Array, jax.Array], jax.Array]
+
+    def __call__(self, x: jax.Array, c: jax.Array) -> jax.Array:
+        """The raw output, [B, H, W, channels] or [B, classes]."""
+        return self.run_flat(self.params, x, c)
+
+    def run_flat(self, params: Mapping[str, jax.Array], x: jax.Array, c: jax.Array) -> jax.Array:
+        """As the call, with parameters by name given from outside."""
+        return self.run(names.unflatten(dict(params)), x, c)
+
+    def example(self, batch: int = 2, side: int = 0) -> tuple[np.ndarray, np.ndarray]:
+        """Images of noise [batch, H, W, 3] in [0, 1] and vectors [batch, slots] that it takes.
+
+        Raises:
+          UserError: images of this side do not suit it.
+        """
+        rng, side = np.random.default_rng(0), side or self.size or 4 * self.side
+        if side % self.side or (self.size and side != self.size):
+            wanted = self.size or f"a multiple of {self.side}"
+            raise UserError(f"--size={side}, but {self.name} takes images with sides of {wanted}")
+        x = rng.random((batch, side, side, 3), np.float32)
+        return x, rng.random((batch, self.slots), np.float32)
+
+
+def networks(model: Model, task: str = "") -> list[Network]:
+    """Those that do what a run has learnt: one that is told its task, or one for each task.
+
+    Args:
+      model: the run.
+      task: do this one alone; its vector is folded into the parameters.
+
+    Raises:
+      UserError: no such task, or a method whose network is not one pass of its backbone.
+    """
+    if task:
+        return [_folded(_of_task(model, task))]
+    if model.method.told:
+        return [_of_all(model)]
+    return [_folded(_of_task(model, name)) for name in model.tasks]
+
+
+def _of_all(model: Model) -> Network:
+    vector = next(iter(model.tasks.values())).vector
+    return _network(model, "model", model.method.pick(model.params, vector), None)
+
+
+def _of_task(model: Model, name: str) -> Network:
+    model.vector({name: 1.0})
+    task = model.tasks[name]
+    picked = model.method.pick(model.params, task.vector)
+    head = model.method.backbone.head
+    if head:  # the channels that it lacks are zeros
+        picked = {**picked, head: {k: x[..., : task.channels] for k, x in picked[head].items()}}
+    return _network(model, name, picked, task)
+
+
+def _network(model: Model, name: str, picked: dict, task: Task | None) -> Network:
+    backbone, config = model.method.backbone, model.config
+    if "pool" in picked or getattr(model.method, "pooled", False):
+        raise UserError(
+            f"config.method={config.method} runs its network twice to find prompts, which no "
+            "export can say yet: train with vit_parts"
+        )
+    params = {key: np.asarray(x) for key, x in names.flatten(picked).items()}
+    options, run = _FORMS[config.backbone](backbone, config, params)
+    told = config.backbone == "transform_net"
+    return Network(
+        name,
+        config.backbone,
+        options,
+        params,
+        config.slots if told else 0,
+        task,
+        backbone.side,
+        config.data.size if isinstance(backbone, ViTBackbone) else 0,
+        run,
+    )
+
+
+def _transform_net(backbone, config, params):
+    net: TransformNet = backbone.net
+    attention = None
+    if net.attention:
+        part: Any = net.attention(parent=None)
+        attention = (part.reduction, part.shift)
+    options = {
+        **{k: getattr(net, k) for k in ("width", "blocks", "input_gate", "pixel_gate", "skips")},
+        "slots": config.slots,
+        "norm": NORMS[net.norm],
+        "encoder_norm": NORMS[net.encoder_norm or net.norm],
+        "attention": attention,
+    }
+    return options, backbone.apply
+
+
+def _unet(backbone, config, params):
+    outputs = params["head/kernel"].shape[-1]
+    net = backbone.net.clone(out=outputs)
+    options = {"outputs": outputs, "widths": list(backbone.widths)}
+    return options, lambda tree, x, c: net.apply({"params": tree}, x)
+
+
+def _resnet(backbone, config, params):
+    blocks = len({name.split("/")[1] for name in params if name.startswith("blocks/")})
+    return {"width": config.resnet.width, "blocks": blocks}, backbone.apply
+
+
+def _vit(backbone, config, params):
+    classes = params["head/kernel"].shape[-1]
+    net = backbone.net.clone(classes=classes)
+    own = {k.removeprefix(HOOKS): list(x.shape) for k, x in params.items() if k.startswith(HOOKS)}
+    options = {
+        **{k: getattr(net, k) for k in ("width", "depth", "heads", "patch")},
+        "classes": classes,
+        "side": config.data.size,
+        "own": own,
+        "mean": list(config.vit.mean),
+        "std": list(config.vit.std),
+    }
+    return options, lambda tree, x, c: backbone.run_with(net, tree, x)
+
+
+_FORMS = {"transform_net": _transform_net, "unet": _unet, "resnet": _resnet, "vit": _vit}
+
+
+def _folded(network: Network) -> Network:
+    """The same for its task's vector alone: generators of norms become plain scales and shifts,
+    and what else is multiplied with the vector becomes a row for a vector of one 1."""
+    if not network.slots:
+        return network
+    vector, params = network.task.vector, dict(network.params)
+    kinds = {network.options["norm"], network.options["encoder_norm"]}
+    for name in [name for name in params if name.endswith("/generator/kernel")]:
+        norm = name.removesuffix("/generator/kernel")
+        kernel, bias = params.pop(name), params.pop(f"{norm}/generator/bias")
+        fold = _chained if "chained_film" in kinds else _added
+        gamma, beta = np.split(fold(kernel, bias, vector), 2)
+        params |= {f"{norm}/scale": gamma, f"{norm}/bias": beta}
+    for name in [name for name in params if name.endswith(("task/kernel", "gate/kernel"))]:
+        params[name] = (vector @ params[name])[None]
+    plain = {k: "plain" if network.options[k] == "plain" else "affine" for k in _NORM_OPTIONS}
+    options = {**network.options, **plain, "slots": 1}
+    net = TransformNet(
+        **{k: _FLAX[plain[k]] for k in _NORM_OPTIONS},
+        **{k: options[k] for k in ("width", "blocks", "input_gate", "pixel_gate", "skips")},
+        attention=_attention(options["attention"]),
+    )
+
+    def run(tree, x, c):
+        return net.apply({"params": tree}, x, np.ones((len(x), 1), np.float32))
+
+    return dataclasses.replace(network, options=options, params=params, slots=0, run=run)
+
+
+_NORM_OPTIONS = ("norm", "encoder_norm")
+_FLAX: dict[str, type[nn.Module]] = {name: norm for norm, name in NORMS.items()}
+
+
+def _attention(options: tuple[int, bool] | None) -> Callable[..., nn.Module] | None:
+    if options is None:
+        return None
+    reduction, shift = options
+    return lambda **more: conditioning.ChannelAttention(reduction, shift, **more)
+
+
+def _added(kernel: np.ndarray, bias: np.ndarray, vector: np.ndarray) -> np.ndarray:
+    """(gamma, beta) of `conditioning.FilmNorm`, [2 C]."""
+    return vector @ kernel + bias
+
+
+def _chained(kernel: np.ndarray, bias: np.ndarray, vector: np.ndarray) -> np.ndarray:
+    """(gamma, beta) of `conditioning.ChainedFilmNorm`, [2 C]."""
+    gamma, beta = np.split(bias, 2)
+    for strength, row in zip(vector, kernel, strict=True):
+        scale, shift = np.split(strength * row, 2)
+        gamma, beta = (1 + scale) * gamma, (1 + scale) * beta + shift
+    return np.concatenate([gamma, beta])

@@ -1,0 +1,1 @@
+"""Using what was trained: images of any size in, images or labels out."""

@@ -1,0 +1,275 @@
+"""A trained run as a function of images and of what is to be done with them."""
+
+import collections
+import dataclasses
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from taskfusion_jax.data.images import enlarge
+from taskfusion_jax.data.pipeline import Crop
+from taskfusion_jax.engine import mesh as meshes
+from taskfusion_jax.engine.compile import jit
+from taskfusion_jax.errors import UserError, did_you_mean
+from taskfusion_jax.experiment import Experiment
+from taskfusion_jax.inference.restored import restore_run
+from taskfusion_jax.inference.tiles import Canvas, Tiling
+from taskfusion_jax.stages import Stage
+from taskfusion_jax.tasks.base import Task
+from taskfusion_jax.tasks.combined import parts_of
+
+Strengths = Mapping[str, float]
+
+
+def load(workdir: str | Path, *, tile: int = 512, batch: int = 8) -> "Model":
+    """Opens the newest checkpoint of a run; see `Model`.
+
+        model = taskfusion_jax.load("runs/quickstart")
+        y = model(images, style_1=0.6)
+
+    Args:
+      workdir: folder of the run, which may still be training.
+      tile: side of the largest piece that the network sees at once, in pixels.
+      batch: how many pieces it sees at once.
+
+    Raises:
+      UserError: there is no run or no checkpoint, or it is damaged.
+    """
+    experiment, folder, state, _ = restore_run(Path(workdir))
+    begun = [stage for stage in experiment.stages if stage.first < int(state.step)]
+    labels: dict[str, tuple[str, ...]] = {}
+    for stage in begun:
+        if evaluation := folder.evaluation(stage.name):
+            labels |= evaluation[0].get("labels", {})
+    params = experiment.eval_params(state)
+    return Model(experiment, params, begun, labels, folder.path, tile=tile, batch=batch)
+
+
+class Model:
+    """A network and what it has learnt.
+
+    Attributes:
+      tasks: name -> single task that some stage trained.
+      classes: name -> names of a classification's classes, their numbers where none were kept.
+      learnt: tasks, combined ones too -> the last stage that trained them.
+      config, method, workdir: of the run.
+      params: the network's parameters, averaged where an average is kept.
+    """
+
+    def __init__(
+        self,
+        experiment: Experiment,
+        params: dict,
+        stages: Sequence[Stage],
+        labels: Mapping[str, Sequence[str]],
+        workdir: Path,
+        *,
+        tile: int = 512,
+        batch: int = 8,
+    ):
+        """See `load`. stages: those that have begun; labels: task -> names of its classes."""
+        if tile < 1 or batch < 1:
+            raise UserError(f"tile={tile} and batch={batch} must be at least 1")
+        self.config, self.method, self.workdir = experiment.config, experiment.method, workdir
+        self.learnt = {name: s.name for s in stages for name, n in s.options.rows.items() if n}
+        single = {part.name: part for n in self.learnt for part in parts_of(experiment.tasks[n])}
+        self.tasks: dict[str, Task] = dict(sorted(single.items(), key=lambda x: x[1].slot))
+        self.classes = {
+            name: tuple(labels.get(name, map(str, range(task.labels))))
+            for name, task in self.tasks.items()
+            if task.labels
+        }
+        self._mesh, self.params = experiment.mesh, params
+        self._batch = -(-batch // meshes.shards(self._mesh)) * meshes.shards(self._mesh)
+        self._tiling = Tiling(self.method.backbone.side, tile)
+        self._shown = jit(self._show, static_argnames="form")
+        self._network: dict = {}
+        self._route: Hashable = object()  # none yet
+
+    @property
+    def programs(self) -> int:
+        """How many programs that run images were compiled so far: one per shape of pieces."""
+        return self._shown._cache_size()
+
+    def __call__(self, images: np.ndarray, **strengths: float) -> np.ndarray:
+        """Does tasks at strengths between 0 and 1: `model(images, restoration=1, style_1=0.6)`.
+
+        Args:
+          images: float [B, H, W, 3] or [H, W, 3] in [0, 1], or uint8 in 0..255; any size. Images
+            larger than a tile are done in overlapping pieces, each with statistics of its own.
+          **strengths: at least one task's name and how much of it.
+
+        Returns:
+          float32. Images [B, H, W, 3] in [0, 1]; of a classification probabilities [B, classes],
+          of the square in the middle of each image. Without the first axis where `images` had none.
+
+        Raises:
+          UserError: an unknown task, a strength out of range, tasks that do not go together, or
+            images that are not as above.
+        """
+        images = np.asarray(images)
+        single = images.ndim == 3
+        images = images[None] if single else images
+        check_images(images)
+        for image in images:
+            self.check(image, strengths)
+        made = np.stack(list(self.stream((image, strengths) for image in images)))
+        return made[0] if single else made
+
+    def stream(self, asked: Iterable[tuple[np.ndarray, Strengths]]) -> Iterator[np.ndarray]:
+        """As the call, for images of different sizes: one result for each, in their order.
+
+        asked: images, each uint8 or float [H, W, 3], and what is to be done with each. Held at a
+        time are at most a batch of pieces, and the images that they belong to.
+        """
+        waiting: collections.deque[Canvas] = collections.deque()
+        pieces: list[_Piece] = []
+        for image, strengths in asked:
+            vector, task = self.vector(strengths), self.asked(strengths)
+            labels = task is not None and task.labels > 0
+            image = self._square(image) if labels else to_unit(image)
+            waiting.append(canvas := Canvas(self._tiling, *image.shape[:2], scores=labels))
+            for x in self._tiling.cut(image) if not labels else (image,):
+                piece = _Piece(canvas, x, vector, self._form(task), self.method.route(vector))
+                if pieces and pieces[0].program != piece.program:
+                    self._run(pieces)
+                pieces.append(piece)
+                if len(pieces) == self._batch:
+                    self._run(pieces)
+            while waiting and waiting[0].whole:
+                yield waiting.popleft().image()
+        if pieces:
+            self._run(pieces)
+        yield from (canvas.image() for canvas in waiting)
+
+    def vector(self, strengths: Strengths) -> np.ndarray:
+        """The task vector, float32 [slots]. Raises UserError for what cannot be done."""
+        if not strengths:
+            raise UserError(f"name a task and its strength, of {', '.join(self.tasks)}")
+        vector = np.zeros(self.method.slots, np.float32)
+        for name, strength in strengths.items():
+            self._check_name(name)
+            if not 0 <= strength <= 1:  # NaN too
+                raise UserError(f"{name}={strength:g}: a strength lies between 0 and 1")
+            vector += np.float32(strength) * self.tasks[name].vector
+        some = [name for name in strengths if strengths[name]]
+        if not some and not self.method.blends:
+            raise UserError(f"{', '.join(strengths)}: a task of this run is done at strength 1")
+        if len(strengths) > 1 and (odd := [n for n in strengths if not _joins(self.tasks[n])]):
+            raise UserError(f"{odd[0]} makes no image, so it goes with no other task: ask it alone")
+        self._picked(vector)
+        return vector
+
+    def _check_name(self, name: str) -> None:
+        if name in self.tasks:
+            return
+        parts = name.split("+")
+        if len(parts) > 1 and all(part in self.tasks for part in parts):
+            ask = ",".join(f"{part}=1" for part in parts)
+            raise UserError(f"'{name}' is asked for by its parts: {ask}")
+        raise UserError(f"no task '{name}' was trained{did_you_mean(name, self.tasks)}")
+
+    def asked(self, strengths: Strengths) -> Task | None:
+        """The one task that is asked for, None where there are several."""
+        return self.tasks[next(iter(strengths))] if len(strengths) == 1 else None
+
+    def check(self, image: np.ndarray, strengths: Strengths, name: str = "an image") -> None:
+        """Raises UserError where an image [H, W, 3] does not suit a task; name: of it."""
+        for task in strengths:
+            self._check_name(task)
+            self.tasks[task].check_input(to_unit(image)[None], name)
+
+    def _picked(self, vector: np.ndarray) -> dict:
+        """The network's parameters for a vector; the last ones are kept."""
+        route = self.method.route(vector)
+        if route != self._route:
+            self._network, self._route = self.method.pick(self.params, vector), route
+        return self._network
+
+    def _form(self, task: Task | None) -> str:
+        """Whose `show` makes something else of the output than an image; "" is nobody's."""
+        if task is None or (_joins(task) and type(task).show is Task.show):
+            return ""
+        return task.name
+
+    def _square(self, image: np.ndarray) -> np.ndarray:
+        """The middle of an image as classifications are evaluated on it, [size, size, 3]."""
+        size = self.config.data.size
+        large = {"image": enlarge(to_bytes(image), size)}
+        return to_unit(Crop(size, 1.0, random=False).random_map(large, None)["image"])
+
+    def _run(self, pieces: list["_Piece"]) -> None:
+        """Does the pieces, which one program can do, puts them in their places and forgets them.
+
+        They are filled up to a batch, so that one program serves any number.
+        """
+        x = np.stack([piece.x for piece in pieces])
+        c = np.stack([piece.vector for piece in pieces])
+        full = {"x": np.resize(x, (self._batch, *x.shape[1:]))}
+        full["c"] = np.resize(c, (self._batch, *c.shape[1:]))
+        rows = meshes.place(meshes.split_rows(self._mesh), full)
+        picked = self._picked(pieces[0].vector)
+        made = np.asarray(self._shown(picked, rows["x"], rows["c"], form=pieces[0].form))
+        for piece, output in zip(pieces, made, strict=False):
+            piece.canvas.put(output)
+        pieces.clear()
+
+    def _show(self, picked: dict, x: jax.Array, c: jax.Array, form: str) -> jax.Array:
+        output = self.method.run(picked, x, c)
+        if not form:
+            return jnp.clip(output[..., :3], 0, 1)
+        task = self.tasks[form]
+        output = output[..., : task.channels]
+        return jax.nn.softmax(output) if task.labels else task.show(output, x)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Piece:
+    """A piece of an image, and what is to be done with it."""
+
+    canvas: Canvas
+    x: np.ndarray
+    vector: np.ndarray
+    form: str
+    route: Hashable
+
+    @property
+    def program(self) -> tuple:
+        """Pieces that can be done together have the same."""
+        return self.x.shape, self.form, self.route
+
+
+def _joins(task: Task) -> bool:
+    """Whether its output is an image like those of other tasks."""
+    return task.makes_image and task.channels == 3
+
+
+def to_unit(image: np.ndarray) -> np.ndarray:
+    """uint8 or float -> float32 in [0, 1]."""
+    return image.astype(np.float32) / 255 if image.dtype == np.uint8 else image.astype(np.float32)
+
+
+def to_bytes(image: np.ndarray) -> np.ndarray:
+    """uint8, or float in [0, 1] -> uint8."""
+    return (
+        image if image.dtype == np.uint8 else np.rint(np.clip(image, 0, 1) * 255).astype(np.uint8)
+    )
+
+
+def check_images(images: np.ndarray) -> None:
+    """Raises UserError unless images are [B, H, W, 3], uint8 or floats in [0, 1]."""
+    wanted = "images must be [B, H, W, 3] or [H, W, 3], uint8 or floats in [0, 1]"
+    if images.ndim != 4 or images.shape[-1] != 3 or not images.size:
+        raise UserError(
+            f"{wanted}, but are {list(images.shape)}: put the channels last, and repeat gray thrice"
+        )
+    if images.dtype == np.uint8:
+        return
+    if not np.issubdtype(images.dtype, np.floating):
+        raise UserError(f"{wanted}, but are {images.dtype}: divide by 255, or convert to uint8")
+    least, most = float(images.min()), float(images.max())
+    if not (least >= -1e-3 and most <= 1 + 1e-3):
+        raise UserError(f"{wanted}, but reach from {least:g} to {most:g}: divide by 255")

@@ -1,0 +1,38 @@
+"""A run's newest checkpoint, opened to be used rather than trained."""
+
+from pathlib import Path
+
+from taskfusion_jax.engine.checkpoint import Checkpoints
+from taskfusion_jax.engine.state import State
+from taskfusion_jax.errors import UserError
+from taskfusion_jax.experiment import Experiment
+from taskfusion_jax.workdir import Workdir
+
+
+def restore_run(workdir: Path, **evaluate) -> tuple[Experiment, Workdir, State, dict]:
+    """Builds a run's experiment on the devices there are and restores its newest checkpoint.
+
+    Args:
+      workdir: folder of the run, in which nothing is changed.
+      **evaluate: fields of `config.evaluate` to change.
+
+    Returns:
+      (experiment, folder, state, what the checkpoint says of itself).
+
+    Raises:
+      UserError: there is no run or no checkpoint, or it is damaged.
+    """
+    folder = Workdir(workdir)
+    config = folder.config()
+    config.evaluate.update(evaluate)
+    # The run's mesh may be of more devices than there are here.
+    config.mesh.update({"data": -1, "fsdp": 1, "model": 1})
+    experiment = Experiment(config)
+    by_name = {stage.name: stage for stage in experiment.stages}
+    checkpoints = Checkpoints(folder.path, config.checkpoint.keep, read_only=True)
+    restored = checkpoints.restore(lambda meta: experiment.abstract_state(by_name[meta["stage"]]))
+    checkpoints.close()
+    if restored is None:
+        raise UserError(f"{workdir}: no checkpoint yet; let it train until the first save")
+    state, _, meta = restored
+    return experiment, folder, state, meta

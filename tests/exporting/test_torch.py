@@ -1,0 +1,186 @@
+"""Exports as PyTorch: the same numbers from the same weights, for every network here."""
+
+import importlib
+import subprocess
+import sys
+
+import jax
+import numpy as np
+import pytest
+import torch
+
+from configs import matsumoto, takeda, vit_continual
+from taskfusion_jax import export
+from taskfusion_jax.experiment import Experiment
+from taskfusion_jax.exporting.network import networks
+from taskfusion_jax.inference.model import Model
+from taskfusion_jax.porting.torch_state import from_state_dict, to_state_dict
+from tests.engine import runs
+from tests.fails import fails
+
+
+def model(config, tmp_path):
+    """What a run of the config begins with, and noise on it."""
+    experiment, rng = Experiment(config), np.random.default_rng(0)
+    params = jax.tree.map(
+        lambda x: x + 0.1 * rng.normal(size=x.shape).astype(np.float32),
+        experiment.init_params(jax.random.key(0))["net"],
+    )
+    return Model(experiment, params, experiment.stages, {}, tmp_path)
+
+
+def twin(network):
+    nets = importlib.import_module(f"taskfusion_jax.exporting.torch_nets.{network.backbone}")
+    net = nets.Net(**network.options)
+    state = to_state_dict(network.params, network.backbone)
+    net.load_state_dict({name: torch.from_numpy(x) for name, x in state.items()}, strict=True)
+    return net.eval()
+
+
+def assert_equal(network):
+    x, c = network.example()
+    ours = np.asarray(network(x, c))
+    inputs = [torch.from_numpy(np.moveaxis(x, -1, 1).copy())]
+    inputs += [torch.from_numpy(c)] if network.slots else []
+    with torch.no_grad():
+        theirs = twin(network)(*inputs).numpy()
+    theirs = np.moveaxis(theirs, 1, -1) if theirs.ndim == 4 else theirs
+    assert ours.shape == theirs.shape and ours.std() > 1e-3
+    np.testing.assert_allclose(ours, theirs, atol=1e-5 * max(1, np.abs(ours).max()))
+
+
+TOLD = ("film", "encin", "sgn", "sgn_bias", "film_chain")
+
+
+def told(method, **network):
+    config = takeda.get_config("film,tiny")
+    config.method = method
+    config.network.update(network)
+    return config
+
+
+@pytest.mark.parametrize("method", TOLD)
+@pytest.mark.parametrize("gated", [False, True])
+def test_a_network_that_is_told_its_task(method, gated, tmp_path):
+    paths = dict.fromkeys(("input_gate", "pixel_gate", "skips"), gated)
+    (network,) = networks(model(told(method, **paths), tmp_path))
+    assert network.slots == 6 and network.task is None
+    assert_equal(network)
+
+
+@pytest.mark.parametrize("method", TOLD)
+def test_one_task_folded_in_is_the_task(method, tmp_path):
+    """Smaller, without a vector, and the same output as with it."""
+    made = model(told(method, input_gate=True, pixel_gate=True, skips=True), tmp_path)
+    (whole,), (alone,) = networks(made), networks(made, "style_1")
+    assert alone.slots == 0 and alone.task.name == "style_1"
+    assert sum(x.size for x in alone.params.values()) < sum(x.size for x in whole.params.values())
+    x, _ = whole.example()
+    vector = np.tile(alone.task.vector, (len(x), 1))
+    np.testing.assert_allclose(alone(x, None), whole(x, vector), atol=1e-5)
+    assert_equal(alone)
+
+
+@pytest.mark.parametrize("method", ["single", "piggyback1", "shared_enc"])
+def test_networks_of_a_task_each(method, tmp_path):
+    made = networks(model(takeda.get_config(f"{method},tiny"), tmp_path))
+    assert len(made) == 6 and all(network.slots == 0 for network in made)
+    assert_equal(made[-1])
+
+
+@pytest.mark.parametrize(
+    "method", ["scratch", "piggyback", "decoder", "resblock", "resblock_piggyback"]
+)
+def test_continual_translation(method, tmp_path):
+    """Masks are multiplied in; outputs have as many channels as their tasks."""
+    made = networks(model(matsumoto.get_config(f"{method},tiny"), tmp_path))
+    for network in (made[0], made[-1]):
+        assert_equal(network)
+        x, _ = network.example()
+        assert network(x, None).shape[-1] == network.task.channels
+
+
+PARTS = [(), *[(name,) for name in vit_continual.PARTS if "_rkr" not in name and name != "head"]]
+
+
+@pytest.mark.parametrize(
+    "parts", [*PARTS, ("prefixes", "rkr"), ("prompts", "deep_prompts", "lora")]
+)
+def test_a_vit_with_each_part(parts, tmp_path):
+    config = vit_continual.get_config("head,embedded,tiny")
+    config.vit.weights, config.parts.use = "", parts
+    made = networks(model(config, tmp_path))
+    assert [network.name for network in made] == ["shapes_1", "shapes_2", "digits"]
+    assert_equal(made[-1])
+
+
+def test_pools_are_refused(tmp_path):
+    config = vit_continual.get_config("l2p,embedded,tiny")
+    config.vit.weights = ""
+    fails(lambda: networks(model(config, tmp_path)), "config.method=l2p", "vit_parts")
+
+
+@pytest.mark.parametrize("config", ["film", "unet", "vit"])
+def test_state_dicts_come_back_to_the_bit(config, tmp_path):
+    made = {
+        "film": lambda: told("film"),
+        "unet": lambda: matsumoto.get_config("scratch,tiny"),
+        "vit": lambda: vit_continual.get_config("prefixes,embedded,tiny"),
+    }[config]()
+    made.vit.weights = ""
+    network = networks(model(made, tmp_path))[-1]
+    state = to_state_dict(network.params, network.backbone)
+    shapes = {name: x.shape for name, x in network.params.items()}
+    back = from_state_dict(state, shapes, network.backbone, "a.safetensors")
+    assert back.keys() == network.params.keys()
+    assert all(np.array_equal(back[name], x) for name, x in network.params.items())
+
+
+def test_another_networks_state_dict_is_refused_with_every_difference(tmp_path):
+    network = networks(model(told("film"), tmp_path))[0]
+    state = to_state_dict(network.params, network.backbone)
+    shapes = {name: x.shape for name, x in network.params.items()}
+    state["more.weight"] = state.pop("out.conv.weight")
+    state["out.conv.bias"] = np.zeros(7, np.float32)
+    fails(
+        lambda: from_state_dict(state, shapes, network.backbone, "a.safetensors"),
+        *(
+            "a.safetensors",
+            "extra more.weight",
+            "missing out.conv.weight",
+            "out.conv.bias has (7,)",
+        ),
+    )
+
+
+def check(folder):
+    """Runs the check as a stranger would: this library is not there."""
+    line = [sys.executable, "-P", "check.py"]
+    blocked = {**runs.environment(), "PYTHONPATH": str(folder)}
+    return subprocess.run(line, cwd=folder, env=blocked, capture_output=True, text=True)
+
+
+def test_the_folder_checks_itself(tmp_path):
+    workdir, output = runs.finished()[0], tmp_path / "out"
+    export.export(workdir, "torch", output, licence="CC0")
+    assert sorted(p.name for p in output.iterdir()) == [
+        *("README.md", "check.py", "model.check", "model.py", "model.safetensors")
+    ]
+    done = check(output)
+    assert done.returncode == 0, done.stderr
+    assert "taskfusion" not in (output / "model.py").read_text()
+    card = (output / "README.md").read_text()
+    for words in (
+        "CC0",
+        "| style_1 | 5 |",
+        "restoration/psnr",
+        "net(x, c)",
+        "sides multiples of 4",
+    ):
+        assert words in card
+    other = tmp_path / "other"
+    export.export(workdir, "torch", other, task="style_1")
+    assert check(other).returncode == 0
+    assert "net(x)" in (other / "README.md").read_text()
+    (output / "model.safetensors").write_bytes((other / "style_1.safetensors").read_bytes())
+    assert check(output).returncode == 1
