@@ -10,31 +10,16 @@ with the other tasks as `--tasks` says. A file that cannot be read is told at th
 are done, and the exit code is 3.
 """
 
-import collections
-import csv
-import io
-import math
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 from absl import flags
-from rich.console import Console
-from rich.table import Table
 
 from taskfusion_jax import cli
-from taskfusion_jax.data.images import read_picture
-from taskfusion_jax.engine.files import write_text
-from taskfusion_jax.engine.progress import Bar, make_console
 from taskfusion_jax.errors import UserError
-from taskfusion_jax.inference.asked import parse_strengths, parse_sweep, settings
-from taskfusion_jax.inference.files import Job, check_job, find_images, plan, write_picture
-from taskfusion_jax.inference.model import Model, Strengths, load
 
 SOME_FAILED = 3
 """Exit code where some files could not be done."""
-TOP = 5
 
 _WORKDIR = cli.define_workdir()
 _INPUT = flags.DEFINE_string("input", None, "An image, or a folder of images.")
@@ -47,97 +32,17 @@ _TILE = flags.DEFINE_integer("tile", 512, "Side of the largest piece done at onc
 _BATCH = flags.DEFINE_integer("batch", 8, "How many pieces are done at once.", lower_bound=1)
 
 
-class Predictor:
-    """Reads, does and writes one file after another; remembers which failed and why.
-
-    Attributes:
-      failed: a line for each file that could not be done.
-      labels: file, then names and probabilities of its likeliest classes, for classifications.
-    """
-
-    def __init__(self, model: Model, wanted: list[Strengths], output: Path, overwrite: bool):
-        """wanted: what each picture of a strip is made with; output: all that is written to."""
-        self.model, self.wanted, self.output, self.overwrite = model, wanted, output, overwrite
-        self.task = model.asked(wanted[0])
-        self.failed: list[str] = []
-        self.labels: list[list[str]] = []
-        self._open: collections.deque[tuple[Job, np.ndarray | None]] = collections.deque()
-
-    def __call__(self, given: Path, console: Console) -> int:
-        """Does every image at a path; returns how many results were written."""
-        images, others = find_images(given)
-        if others:
-            console.print(f"{others} files of {given} have no name of an image: left out")
-        jobs, made, done = plan(given, images, self.output), [], 0
-        with Bar(console, "images", 0, len(jobs), 1) as bar:
-            for result in self.model.stream(self._read(jobs, given)):
-                made.append(result)
-                if len(made) == len(self.wanted):
-                    done += self._keep(*self._open.popleft(), made)
-                    made = []
-                    bar.update(done + len(self.failed), math.nan)
-        if self.labels:
-            self._write_labels()
-        return done
-
-    def _read(self, jobs: list[Job], given: Path) -> Iterator[tuple[np.ndarray, Strengths]]:
-        root = given if given.is_dir() else given.parent
-        for job in jobs:
-            try:
-                check_job(job, root, self.output, self.overwrite or self._labels)
-                image, alpha = read_picture(job.source)
-                self.model.check(image, self.wanted[0], str(job.source))
-            except UserError as error:
-                self.failed.append(str(error))
-                continue
-            self._open.append((job, alpha))
-            yield from ((image, strengths) for strengths in self.wanted)
-
-    @property
-    def _labels(self) -> bool:
-        return self.task is not None and self.task.labels > 0
-
-    def _keep(self, job: Job, alpha: np.ndarray | None, made: list[np.ndarray]) -> bool:
-        """Writes one file's result; whether that worked."""
-        if self._labels:
-            names, scores = self.model.classes[self.task.name], made[0]
-            best = np.argsort(-scores)[:TOP]
-            words = (word for i in best for word in (names[i], f"{scores[i]:.4f}"))
-            self.labels.append([str(job.source), *words])
-            return True
-        try:
-            whole = None if alpha is None else np.tile(alpha, (1, len(made)))
-            write_picture(job.target, np.concatenate(made, axis=1), whole)
-        except UserError as error:
-            self.failed.append(str(error))
-            return False
-        return True
-
-    def _write_labels(self) -> None:
-        text, places = io.StringIO(), range(1, 1 + (len(self.labels[0]) - 1) // 2)
-        head = (word for i in places for word in (f"label_{i}", f"probability_{i}"))
-        csv.writer(text, lineterminator="\n").writerows([["file", *head], *self.labels])
-        self.output.mkdir(parents=True, exist_ok=True)
-        write_text(self.output / "labels.csv", text.getvalue())
-
-
-def list_tasks(model: Model, console: Console) -> None:
-    """Shows what a run has learnt, and how it is asked for."""
-    table = Table("task", "makes", "strength", "learnt in", title=str(model.workdir))
-    strength = "0 to 1" if model.method.blends else "1"
-    for name, task in model.tasks.items():
-        makes = f"one of {task.labels} classes" if task.labels else "an image"
-        table.add_row(name, makes, strength, model.learnt.get(name, ""))
-    console.print(table)
-    together = [name for name in model.learnt if "+" in name]
-    if together:
-        ask = ",".join(f"{part}=1" for part in together[0].split("+"))
-        console.print(f"learnt together: {', '.join(together)}; ask for one as --tasks={ask}")
-
-
 def main() -> int:
     """Returns 0, or 3 where some files failed."""
-    workdir, console = Path(cli.required(_WORKDIR)), make_console()
+    workdir = Path(cli.required(_WORKDIR))
+    # Slow to import, so --help and bad flags answer at once.
+    from taskfusion_jax.engine.progress import make_console
+    from taskfusion_jax.inference.asked import parse_strengths, parse_sweep, settings
+    from taskfusion_jax.inference.files import find_images
+    from taskfusion_jax.inference.model import load
+    from taskfusion_jax.inference.predictor import Predictor, list_tasks
+
+    console = make_console()
     if _LIST.value:
         list_tasks(load(workdir), console)
         return 0

@@ -6,6 +6,7 @@ from typing import Any
 
 import flax.linen as nn
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from taskfusion_jax.engine import names
@@ -198,7 +199,7 @@ def _folded(network: Network) -> Network:
     )
 
     def run(tree, x, c):
-        return net.apply({"params": tree}, x, np.ones((len(x), 1), np.float32))
+        return net.apply({"params": tree}, x, jnp.ones((x.shape[0], 1)))
 
     return dataclasses.replace(network, options=options, params=params, slots=0, run=run)
 

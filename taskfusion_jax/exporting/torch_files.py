@@ -46,7 +46,7 @@ for path in sorted(folder.glob("*.check")):
     difference = (made - given["y"]).abs().max().item() / max(1.0, given["y"].abs().max().item())
     print(f"{path.stem}: largest difference {difference:.1e}")
     worst = max(worst, difference)
-sys.exit(worst > 1e-5)
+sys.exit(int(worst > 1e-5))
 '''
 
 

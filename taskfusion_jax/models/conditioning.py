@@ -59,7 +59,7 @@ class ChainedFilmNorm(nn.Module):
         channels = x.shape[-1]
         kernel, bias = _Generator(c.shape[-1], 2 * channels, name="generator")()
         scales, shifts = jnp.split(c[..., None] * kernel[None], 2, axis=-1)  # [B, slots, C]
-        start = jnp.broadcast_to(bias[None], (len(c), 2 * channels))
+        start = jnp.broadcast_to(bias[None], (c.shape[0], 2 * channels))
         gamma, beta = jnp.split(start, 2, axis=-1)
         for slot in range(c.shape[-1]):
             factor = 1 + scales[:, slot]

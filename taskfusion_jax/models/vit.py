@@ -170,7 +170,7 @@ def beside(x: jax.Array, tokens: jax.Array | None) -> jax.Array:
 def _more(own: jax.Array, more: jax.Array) -> jax.Array:
     """Keys or values [B, heads, N, d] after those of a prefix, [P, heads, d]."""
     more = jnp.swapaxes(more, 0, 1)[None].astype(own.dtype)
-    return jnp.concatenate([jnp.broadcast_to(more, (len(own), *more.shape[1:])), own], axis=2)
+    return jnp.concatenate([jnp.broadcast_to(more, (own.shape[0], *more.shape[1:])), own], axis=2)
 
 
 def rectified(y: jax.Array, x: jax.Array, part: Hooks) -> jax.Array:

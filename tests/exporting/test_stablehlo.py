@@ -7,9 +7,10 @@ import jax
 import numpy as np
 
 from configs import vit_continual
-from taskfusion_jax import export
 from taskfusion_jax.exporting.network import networks
+from taskfusion_jax.exporting.run import export
 from taskfusion_jax.exporting.stablehlo_files import PLATFORMS, write_stablehlo
+from taskfusion_jax.inference.model import load
 from tests.engine import runs
 from tests.exporting.test_torch import model
 from tests.fails import fails
@@ -23,8 +24,8 @@ def run(folder, name):
 
 def test_any_number_of_images(tmp_path):
     output = tmp_path / "out"
-    export.export(runs.finished()[0], "stablehlo", output, size=48)
-    (network,) = networks(export.opened(runs.finished()[0]))
+    export(runs.finished()[0], "stablehlo", output, size=48)
+    (network,) = networks(load(runs.finished()[0]))
     call = run(output, "model.stablehlo")
     for count in (1, 5):
         x, c = network.example(count, 48)
@@ -49,4 +50,4 @@ def test_scores_of_a_vit(tmp_path):
 
 def test_sizes_that_do_not_suit(tmp_path):
     says = "--size=30", "a multiple of 4"
-    fails(lambda: export.export(runs.finished()[0], "stablehlo", tmp_path, size=30), *says)
+    fails(lambda: export(runs.finished()[0], "stablehlo", tmp_path, size=30), *says)
