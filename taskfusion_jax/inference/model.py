@@ -91,7 +91,8 @@ class Model:
 
     @property
     def programs(self) -> int:
-        """How many programs that run images were compiled so far: one per shape of pieces."""
+        """How many programs that run images were compiled so far: for each shape of pieces one for
+        a full batch and one for a single piece."""
         return self._shown._cache_size()
 
     def __call__(self, images: np.ndarray, **strengths: float) -> np.ndarray:
@@ -204,17 +205,18 @@ class Model:
     def _run(self, pieces: list["_Piece"]) -> None:
         """Does the pieces, which one program can do, puts them in their places and forgets them.
 
-        They are filled up to a batch, so that one program serves any number.
+        A full batch is done at once, fewer one by one, so that two programs serve any number.
         """
-        x = np.stack([piece.x for piece in pieces])
-        c = np.stack([piece.vector for piece in pieces])
-        full = {"x": np.resize(x, (self._batch, *x.shape[1:]))}
-        full["c"] = np.resize(c, (self._batch, *c.shape[1:]))
-        rows = meshes.place(meshes.split_rows(self._mesh), full)
-        picked = self._picked(pieces[0].vector)
-        made = np.asarray(self._shown(picked, rows["x"], rows["c"], form=pieces[0].form))
-        for piece, output in zip(pieces, made, strict=False):
-            piece.canvas.put(output)
+        picked, form = self._picked(pieces[0].c), pieces[0].form
+        step = self._batch if len(pieces) == self._batch else meshes.shards(self._mesh)
+        for start in range(0, len(pieces), step):
+            some = pieces[start : start + step]
+            filled = [*some, *some[:1] * (step - len(some))]
+            arrays = {name: np.stack([getattr(p, name) for p in filled]) for name in ("x", "c")}
+            rows = meshes.place(meshes.split_rows(self._mesh), arrays)
+            made = np.asarray(self._shown(picked, rows["x"], rows["c"], form=form))
+            for piece, output in zip(some, made, strict=False):
+                piece.canvas.put(output)
         pieces.clear()
 
     def _show(self, picked: dict, x: jax.Array, c: jax.Array, form: str) -> jax.Array:
@@ -232,7 +234,7 @@ class _Piece:
 
     canvas: Canvas
     x: np.ndarray
-    vector: np.ndarray
+    c: np.ndarray
     form: str
     route: Hashable
 

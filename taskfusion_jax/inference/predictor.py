@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
@@ -98,7 +99,7 @@ class Predictor:
 
 def list_tasks(model: Model, console: Console) -> None:
     """Shows what a run has learnt, and how it is asked for."""
-    table = Table("task", "makes", "strength", "learnt in", title=str(model.workdir))
+    table = Table("task", "makes", "strength", "learnt in", box=SIMPLE_HEAD, pad_edge=False)
     strength = "0 to 1" if model.method.blends else "1"
     for name, task in model.tasks.items():
         makes = f"one of {task.labels} classes" if task.labels else "an image"

@@ -27,7 +27,13 @@ def restore_run(workdir: Path, **evaluate) -> tuple[Experiment, Workdir, State, 
     config.evaluate.update(evaluate)
     # The run's mesh may be of more devices than there are here.
     config.mesh.update({"data": -1, "fsdp": 1, "model": 1})
-    experiment = Experiment(config)
+    try:
+        experiment = Experiment(config)
+    except AttributeError as error:  # as ml_collections says it
+        raise UserError(
+            f"{workdir}/config.json is of another version, or changed: no field {error}; train it "
+            "again, or add the field with its value in configs/common.py"
+        ) from error
     by_name = {stage.name: stage for stage in experiment.stages}
     checkpoints = Checkpoints(folder.path, config.checkpoint.keep, read_only=True)
     restored = checkpoints.restore(lambda meta: experiment.abstract_state(by_name[meta["stage"]]))

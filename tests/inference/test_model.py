@@ -1,5 +1,8 @@
 """A trained run as a function: the network's own numbers, for images of any size."""
 
+import json
+import shutil
+
 import jax
 import numpy as np
 import pytest
@@ -83,7 +86,7 @@ def test_large_images_are_done_in_pieces():
     assert made.shape == image.shape
     corner = model(image[:64, :64], restoration=0.5)
     np.testing.assert_allclose(made[:6, :5], corner[:6, :5], atol=1e-5)
-    assert model.programs == 1
+    assert model.programs == 2  # full batches, and one piece alone
 
 
 def test_fifty_wishes_compile_one_program(film):
@@ -155,3 +158,11 @@ def test_one_set_of_parameters_does_one_task_at_full_strength(vit):
     fails(lambda: vit(noise(32, 32), some=0.5), "strength 1")
     fails(lambda: vit(noise(32, 32), some=1, few=1), "makes no image")
     fails(lambda: vit(noise(32, 32), some=0), "strength 1")
+
+
+def test_a_run_of_another_version_is_told(tmp_path):
+    shutil.copytree(runs.finished()[0], tmp_path / "old")
+    config = json.loads((tmp_path / "old/config.json").read_text())
+    del config["stages"]["single"]["replay"]
+    (tmp_path / "old/config.json").write_text(json.dumps(config))
+    fails(lambda: load(tmp_path / "old"), "config.json", "another version", "replay")
