@@ -62,8 +62,9 @@ def get_config(arg: str = ""):
     if "base" in made:
         made.once = (PRETRAIN,)
         made.seeds = (0, 1) if small else (0,)
-        made.shown = ("accuracy", "average_accuracy", "forgetting", "accuracy_joint")
-        made.shown += tuple(f"accuracy_by_{way}" for way in ("confidence", "keys", "prototypes"))
+        made.shown = ("accuracy", "average_accuracy", "forgetting", "forward_transfer")
+        ways = ("joint", "by_confidence", "by_keys", "by_prototypes")
+        made.shown += tuple(f"accuracy_{way}" for way in ways)
     return made
 
 

@@ -34,7 +34,8 @@ def run(workdir: Path, images: int | None, console: Console) -> None:
     """
     folder = Workdir(workdir)
     options = folder.config().evaluate
-    if images is not None and options.only_learnt and images != options.images:
+    streams = options.only_learnt or options.class_incremental
+    if images is not None and streams and images != options.images:
         raise UserError(
             f"--images={images}: {workdir} was measured on {options.images} images "
             "after every stage, and numbers of others would not compare; leave it out"

@@ -161,7 +161,8 @@ class StoredTasks:
           tasks: the name of each row's task, opened where that was not done.
 
         Returns:
-          Raw outputs, [B, ..., channels of the widest task]; a row's task has the first ones.
+          Raw outputs, [B, ..., channels of the widest task]; a row's task has the first ones, the
+          others are zeros, or of classifications -inf.
 
         Raises:
           UserError: as `open`, or not as many names as rows, or tasks of different kinds.
@@ -176,7 +177,12 @@ class StoredTasks:
             # The last stack alone is kept: stacks are as large as all their tasks.
             self._stacked = {every: stacked([self.opened[name] for name in every], every)}
         places = np.array([every.index(name) for name in tasks])
-        return self._run_mixed(self._shared, self._stacked[every], places, images)
+        made = self._run_mixed(self._shared, self._stacked[every], places, images)
+        single = [self.experiment.tasks[name] for name in tasks]
+        if not single[0].labels:
+            return made
+        own = np.arange(made.shape[-1])[None] < np.array([[task.labels] for task in single])
+        return jnp.where(own, made, -jnp.inf)
 
     def _mixed(self, shared: dict, own: dict, places: jax.Array, images: jax.Array) -> jax.Array:
         slot = max(self.method.channels)  # stands for all: they have the same form

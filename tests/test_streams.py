@@ -145,6 +145,7 @@ def test_stored_tasks_do_what_was_trained_alone_and_mixed(done):
         alone = tasks(images[row : row + 1])[0]
         assert len(alone) == len(CLASSES[name])
         np.testing.assert_allclose(every[row, : len(alone)], alone, atol=1e-5)
+        assert np.isneginf(every[row, len(alone) :]).all()
 
 
 def test_mixed_rows_of_masks_too(done):

@@ -63,7 +63,6 @@ def exactly(
     shapes: Mapping[str, tuple[int, ...]],
     pass_over: str,
     origin: str,
-    most: int | None = None,
 ) -> Arrays:
     """Returns the arrays of these names as float32, if the file holds them and no others.
 
@@ -72,7 +71,6 @@ def exactly(
       shapes: name -> shape of what it must hold.
       pass_over: regular expression of the names' beginnings that it may hold besides.
       origin: what begins the message, such as "vgg16.pth: not the weights of VGG16".
-      most: faults that the message lists before it counts the others; None = all.
 
     Raises:
       UserError: an array is missing, extra or misshaped; all of them are told at once.
@@ -87,9 +85,7 @@ def exactly(
         if array.shape != shapes[name]
     ]
     if faults:
-        listed = faults[:most]
-        more = f"; and {len(faults) - len(listed)} more" if len(listed) < len(faults) else ""
-        raise UserError(f"{origin}: {'; '.join(listed)}{more}")
+        raise UserError(f"{origin}: {'; '.join(faults)}")
     return found
 
 

@@ -22,7 +22,6 @@ _WAYS = (
     "a state dict of timm or of Hugging Face's ViT (*.safetensors or *.pth); a *.safetensors of "
     "our own names; the folder of a run that wrote tasks/shared.safetensors"
 )
-_MOST = 12  # faults that fit a line
 _OUTER = ("patch/embedding", "cls", "pos_embedding", "norm", "head")
 _INNER = ("norm_1", "qkv", "proj", "norm_2", "fc1", "fc2")
 
@@ -185,7 +184,7 @@ def load_vit(path: str | Path, net: ViT, size: int) -> dict[str, dict]:
     if not net.classes:
         pass_over += rf"|{re.escape(layout.outer[-1])}[./]|pre_logits[./]"
     origin = "; ".join([f"{path}: not the weights of config.vit", *_causes(arrays, layout, net)])
-    arrays = exactly(arrays, _stored(layout, shapes, net.heads), pass_over, origin, _MOST)
+    arrays = exactly(arrays, _stored(layout, shapes, net.heads), pass_over, origin)
     params = {name: layout.convert(name, shape, arrays) for name, shape in shapes.items()}
     params["pos_embedding"] = _resample(params["pos_embedding"], size // net.patch)
     return names.unflatten(params)

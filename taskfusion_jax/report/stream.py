@@ -87,7 +87,16 @@ def matrix_figure(path: str | Path, matrix: Mapping[str, Mapping[str, float]]) -
     values = np.array(
         [[matrix[stage].get(f"{task}/accuracy", np.nan) for stage in stages] for task in tasks]
     )
-    _heat_map(path, values, tasks, stages, "Accuracy after each stage", "accuracy", top=1.0)
+    _heat_map(
+        path,
+        values,
+        tasks,
+        stages,
+        ("task", "after the stage"),
+        "Accuracy after each stage",
+        "accuracy",
+        top=1.0,
+    )
     return True
 
 
@@ -99,10 +108,18 @@ def prompts_figure(path: str | Path, prompts: Mapping[str, list[float]]) -> None
     if prompts:
         values = np.array(list(prompts.values()))
         columns = [str(i) for i in range(values.shape[1])]
-        _heat_map(path, values, list(prompts), columns, "Prompts picked", "share of picks")
+        _heat_map(
+            path,
+            values,
+            list(prompts),
+            columns,
+            ("task", "prompt"),
+            "Prompts picked",
+            "share of picks",
+        )
 
 
-def _heat_map(path, values, rows, columns, title, unit, top=None) -> None:
+def _heat_map(path, values, rows, columns, names, title, unit, top=None) -> None:
     top = float(np.nanmax(values)) if top is None else top
     with matplotlib.rc_context(LOOK):
         size = (2.4 + 0.8 * len(columns), 1.5 + 0.5 * len(rows))
@@ -115,6 +132,8 @@ def _heat_map(path, values, rows, columns, title, unit, top=None) -> None:
                 axis.text(column, row, f"{value:.2f}", ha="center", va="center", color=ink)
         axis.set_xticks(range(len(columns)), columns, rotation=30, ha="right")
         axis.set_yticks(range(len(rows)), rows)
+        axis.set_xlabel(names[1])
+        axis.set_ylabel(names[0])
         axis.set_title(title, loc="left", fontsize=11)
         figure.colorbar(drawn, ax=axis, label=unit)
         Path(path).parent.mkdir(parents=True, exist_ok=True)
