@@ -21,7 +21,7 @@ from tests.fails import fails
 ORDER = ("few", "some", "more")
 CLASSES = {"few": (0, 1), "some": (2, 3, 4), "more": (5, 6, 7, 8)}
 ROWS = {"few": {"few": 8}, "some": {"few": 4, "some": 4}, "more": {"few": 2, "some": 2, "more": 4}}
-FROZEN = ("prefixes", "mask", "prefixes_rkr")
+FROZEN = ("mask", "prefixes_rkr", pytest.param("prefixes", marks=pytest.mark.slow))
 
 
 def config(run, order=ORDER, weights="", steps=3):

@@ -49,6 +49,7 @@ def test_a_stop_comes_before_the_next_stage_compiles():
         train.Trainer._evaluate(trainer, None, stages[0])
 
 
+@pytest.mark.slow  # tests/test_distributed.py stops two processes so
 def test_sigterm_at_any_step(tmp_path):
     after = random.randint(1, runs.LAST - 1)
     process = runs.start(tmp_path / "run", *runs.FLAGS)

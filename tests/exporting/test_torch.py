@@ -19,6 +19,11 @@ from tests.engine import runs
 from tests.fails import fails
 
 
+def slowly(*values):
+    """Parameters that are tried by `pytest -m slow` only."""
+    return [pytest.param(value, marks=pytest.mark.slow) for value in values]
+
+
 def model(config, tmp_path):
     """What a run of the config begins with, and noise on it."""
     experiment, rng = Experiment(config), np.random.default_rng(0)
@@ -62,7 +67,7 @@ def told(method, **network):
 
 
 @pytest.mark.parametrize("method", TOLD)
-@pytest.mark.parametrize("gated", [False, True])
+@pytest.mark.parametrize("gated", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_a_network_that_is_told_its_task(method, gated, tmp_path):
     paths = dict.fromkeys(("input_gate", "pixel_gate", "skips"), gated)
     (network,) = networks(model(told(method, **paths), tmp_path))
@@ -83,7 +88,7 @@ def test_one_task_folded_in_is_the_task(method, tmp_path):
     assert_equal(alone)
 
 
-@pytest.mark.parametrize("method", ["single", "piggyback1", "shared_enc"])
+@pytest.mark.parametrize("method", ["piggyback1", *slowly("single", "shared_enc")])
 def test_networks_of_a_task_each(method, tmp_path):
     made = networks(model(takeda.get_config(f"{method},tiny"), tmp_path))
     assert len(made) == 6 and all(network.slots == 0 for network in made)
@@ -91,7 +96,7 @@ def test_networks_of_a_task_each(method, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "method", ["scratch", "piggyback", "decoder", "resblock", "resblock_piggyback"]
+    "method", ["piggyback", "resblock", *slowly("scratch", "decoder", "resblock_piggyback")]
 )
 def test_continual_translation(method, tmp_path):
     """Masks are multiplied in; outputs have as many channels as their tasks."""
@@ -102,12 +107,11 @@ def test_continual_translation(method, tmp_path):
         assert network(x, None).shape[-1] == network.task.channels
 
 
-PARTS = [(), *[(name,) for name in vit_continual.PARTS if "_rkr" not in name and name != "head"]]
+ALONE = [(name,) for name in vit_continual.PARTS if "_rkr" not in name and name != "head"]
+JOINED = [("prefixes", "rkr"), ("prompts", "deep_prompts", "lora"), ("adapters", "norm_film")]
 
 
-@pytest.mark.parametrize(
-    "parts", [*PARTS, ("prefixes", "rkr"), ("prompts", "deep_prompts", "lora")]
-)
+@pytest.mark.parametrize("parts", [*JOINED, ("mask",), *slowly((), *ALONE)])
 def test_a_vit_with_each_part(parts, tmp_path):
     config = vit_continual.get_config("head,embedded,tiny")
     config.vit.weights, config.parts.use = "", parts
