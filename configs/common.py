@@ -25,10 +25,11 @@ def get_config() -> ConfigDict:
     config.network = ConfigDict(
         {"width": 32, "blocks": 5, "input_gate": False, "pixel_gate": False, "skips": False}
         | {"remat": False}  # backward passes compute again what they need: less memory, more time
+        | {"weights": ""}  # a file to start with, see porting/backbones.py
     )
     # Of the other backbones: channels of each level; of the first layer, and residual blocks.
-    config.unet = ConfigDict({"widths": (64, 128, 256, 512, 512)})
-    config.resnet = ConfigDict({"width": 64, "blocks": 6, "remat": False})
+    config.unet = ConfigDict({"widths": (64, 128, 256, 512, 512), "weights": ""})
+    config.resnet = ConfigDict({"width": 64, "blocks": 6, "remat": False, "weights": ""})
     config.vit = ConfigDict(  # weights: a file or a run's folder, see porting/vit.py
         {"variant": "B/16", "weights": "", "remat": False}
         | {"mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)}  # of inputs, as weights expect them

@@ -171,7 +171,7 @@ class Experiment:
     def init_state(self) -> State:
         """The state before the first stage, made where it lives on the devices."""
         state = jit_once(self._fresh, out_shardings=self._shardings(self.shapes))()
-        return replaced(state, self.method.pretrained())
+        return replaced(state, self.method.pretrained(names.flatten(self.shapes.params["net"])))
 
     def _shardings(self, shapes: State) -> State:
         return sharding.state_shardings(self.mesh, self.specs, shapes)

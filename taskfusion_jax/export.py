@@ -1,12 +1,16 @@
-"""Writes what a run has learnt for others: PyTorch, or StableHLO for any JAX.
+"""Writes what a run has learnt for others: PyTorch, ONNX, StableHLO for any JAX, or a web page.
 
     python -m taskfusion_jax.export --workdir=runs/quickstart --format=torch --output=exported
     python exported/check.py
 
-The folder holds a file for each network, the code that runs it, a model card (README.md) and a
-check that compares it with JAX. A network that is told its task is one file; where each task has
-parameters of its own (masks, blocks, heads), each is a file. `--task=style_1` writes one task
-alone, with the task vector folded into its norms.
+    python -m taskfusion_jax.export --workdir=runs/quickstart --format=web --output=page
+    python -m http.server --directory page --bind 127.0.0.1 8000
+
+The folder holds a file for each network, what runs it, a model card (README.md) and a check that
+compares it with JAX. A network that is told its task is one file; where each task has parameters
+of its own (masks, blocks, heads), each is a file; `--format=torch_shared` then writes what tasks
+share once, and masks at a bit per weight. `--task=style_1` writes one task alone, with the task
+vector folded into its norms.
 """
 
 from pathlib import Path
@@ -15,13 +19,11 @@ from absl import flags
 
 from taskfusion_jax import cli
 
-FORMATS = ("torch", "stablehlo")
-
 _WORKDIR = cli.define_workdir()
-_FORMAT = flags.DEFINE_enum("format", "torch", FORMATS, "For PyTorch, or for JAX alone.")
+_FORMAT = flags.DEFINE_string("format", "torch", "torch, torch_shared, onnx, stablehlo, web.")
 _OUTPUT = flags.DEFINE_string("output", None, "Folder to write; made if absent, else empty.")
 _TASK = flags.DEFINE_string("task", "", "This task alone, with its vector folded in.")
-_SIZE = flags.DEFINE_integer("size", 0, "stablehlo: side of the images; default: as in training.")
+_SIZE = flags.DEFINE_integer("size", 0, "Side of the images; default: any, or as in training.")
 _LICENCE = flags.DEFINE_string("data_licence", "", "Licence of the training data, for the card.")
 _OVERWRITE = flags.DEFINE_bool("overwrite", False, "Write into a folder that is not empty.")
 
@@ -32,16 +34,18 @@ def main() -> None:
     from taskfusion_jax.engine.progress import make_console
     from taskfusion_jax.errors import UserError
     from taskfusion_jax.exporting.run import export, gain
+    from taskfusion_jax.inference.model import load
 
     if output.exists() and not output.is_dir():
         raise UserError(f"--output={output} is a file: give a folder")
     if output.is_dir() and any(output.iterdir()) and not _OVERWRITE.value:
         raise UserError(f"--output={output} is not empty: give another, or --overwrite")
-    made = export(workdir, _FORMAT.value, output, _TASK.value, _SIZE.value, _LICENCE.value)
+    model = load(workdir)
+    made = export(model, _FORMAT.value, output, _TASK.value, _SIZE.value, _LICENCE.value)
     console = make_console()
     names = ", ".join(network.name for network in made)
     console.print(f"{output}: {names}; README.md says how to use it, check.py compares it with JAX")
-    if _TASK.value and (saved := gain(workdir, _TASK.value)):
+    if _TASK.value and (saved := gain(model, _TASK.value)):
         console.print(saved)
 
 

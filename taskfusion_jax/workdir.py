@@ -14,7 +14,8 @@ from taskfusion_jax.errors import UserError
 
 _MAY_CHANGE = (
     "evaluate.", "checkpoint.", "log_every", "data.workers", "data.threads", "data.prefetch",
-    "mesh.", "sharding", "accumulate", "network.remat", "vit.weights",
+    "mesh.", "sharding", "accumulate", "network.remat", "network.weights",
+    "unet.weights", "resnet.weights", "vit.weights",
 )  # fmt: skip
 """Fields that change what is learnt by rounding at most, or not once it has begun (weights): a run
 may go on with other values."""

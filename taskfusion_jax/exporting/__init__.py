@@ -1,1 +1,1 @@
-"""A trained network for others: PyTorch, StableHLO."""
+"""A trained network for others: PyTorch, ONNX, StableHLO, a web page."""

@@ -12,16 +12,13 @@ from taskfusion_jax.inference.model import Model
 from taskfusion_jax.workdir import Workdir
 
 
-def model_card(
-    model: Model, networks: Sequence[Network], use: str, check: str, licence: str, note: str
-) -> str:
+def model_card(model: Model, networks: Sequence[Network], use: str, licence: str, note: str) -> str:
     """Markdown.
 
     Args:
       model: the run.
       networks: what was exported of it.
       use: code that runs the export.
-      check: the command that compares it with JAX.
       licence: of the data that it was trained on, in the user's words.
       note: what else to say of this format.
     """
@@ -43,7 +40,7 @@ def model_card(
         "```python",
         use,
         "```",
-        f"compares with what JAX computed: `{check}`. {note}",
+        f"`python check.py` compares with what JAX computed. {note}",
         "",
         "## Input and output",
         f"Images RGB in [0, 1], {size}; images that come out are around [0, 1] and not clipped.",

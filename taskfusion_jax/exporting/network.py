@@ -86,7 +86,7 @@ def networks(model: Model, task: str = "") -> list[Network]:
     """
     if task:
         return [_folded(_of_task(model, task))]
-    if model.method.told:
+    if model.method.one_network:
         return [_of_all(model)]
     return [_folded(_of_task(model, name)) for name in model.tasks]
 

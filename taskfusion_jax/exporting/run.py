@@ -7,64 +7,58 @@ import numpy as np
 
 from taskfusion_jax.engine.compile import jit
 from taskfusion_jax.engine.files import write_text
-from taskfusion_jax.exporting.card import model_card, tasks_json
+from taskfusion_jax.errors import UserError, did_you_mean
+from taskfusion_jax.exporting.card import model_card
 from taskfusion_jax.exporting.network import Network, networks
-from taskfusion_jax.exporting.stablehlo_files import write_stablehlo
-from taskfusion_jax.exporting.torch_files import write_torch
-from taskfusion_jax.inference.model import load
+from taskfusion_jax.exporting.onnx_files import ONNX
+from taskfusion_jax.exporting.stablehlo_files import STABLEHLO
+from taskfusion_jax.exporting.torch_files import TORCH
+from taskfusion_jax.exporting.torch_shared import TORCH_SHARED
+from taskfusion_jax.exporting.web_files import WEB
+from taskfusion_jax.inference.model import Model
 
-_USE = {
-    "torch": (
-        'import model\n\nnet = model.load("{name}.safetensors")\ny = net(x{c})  # x: [B, 3, H, W]'
-    ),
-    "stablehlo": (
-        "from pathlib import Path\nfrom jax import export\n\n"
-        'net = export.deserialize(bytearray(Path("{name}.stablehlo").read_bytes()))\n'
-        "y = net.call(x{c})  # x: [B, {side}, {side}, 3]"
-    ),
-}
-_NOTE = {
-    "torch": "`model.py` needs PyTorch and safetensors, and nothing of taskfusion_jax.",
-    "stablehlo": "Any number of images of that size; cpu, cuda and tpu; needs jax and flatbuffers.",
+FORMATS = {
+    "torch": TORCH,
+    "torch_shared": TORCH_SHARED,
+    "onnx": ONNX,
+    "stablehlo": STABLEHLO,
+    "web": WEB,
 }
 
 
 def export(
-    workdir: Path, form: str, output: Path, task: str = "", size: int = 0, licence: str = ""
+    model: Model, form: str, output: Path, task: str = "", side: int = 0, licence: str = ""
 ) -> list[Network]:
-    """Writes the networks of a run's newest checkpoint; returns them.
+    """Writes the networks of a run; returns them.
 
     Args:
-      workdir: folder of the run.
-      form: one of `FORMATS`.
+      model: the run.
+      form: a key of `FORMATS`.
       output: a folder, made if absent.
       task: one task alone; "" = all.
-      size: side of the images, for stablehlo; 0 = as in training.
+      side: of the images, for a format that wants one, and of the examples; 0 = as it likes.
       licence: of the training data, for the card.
 
     Raises:
-      UserError: no run, no such task, or a method that cannot be exported.
+      UserError: no such format or task, a method that cannot be exported, or a package that the
+        format needs is missing.
     """
-    model = load(workdir)
-    made = networks(model, task)
-    size = size or model.config.data.size
+    if form not in FORMATS:
+        raise UserError(f"--format: no '{form}'{did_you_mean(form, FORMATS)}")
+    made, written = networks(model, task), FORMATS[form]
     output.mkdir(parents=True, exist_ok=True)
-    if form == "torch":
-        write_torch(made, output, tasks_json(model, made))
-    else:
-        write_stablehlo(made, output, size)
-    c = ", c" if made[0].slots else ""
-    use = _USE[form].format(name=made[0].name, c=c, side=size)
-    card = model_card(model, made, use, "python check.py", licence, _NOTE[form])
+    written.write(model, made, output, side)
+    words = {"name": made[0].name, "side": side or model.config.data.size}
+    words |= {"c": ", c", "pair": ', "c": c'} if made[0].slots else {"c": "", "pair": ""}
+    card = model_card(model, made, written.use.format(**words), licence, written.note)
     write_text(output / "README.md", card)
     return made
 
 
-def gain(workdir: Path, task: str) -> str:
+def gain(model: Model, task: str) -> str:
     """What folding a task in saves, parameters and the time of a pass of eight images; "" where
     each task has parameters of its own anyway."""
-    model = load(workdir)
-    if not model.method.told:
+    if not model.method.one_network:
         return ""
     lines = []
     for network in (*networks(model)[:1], *networks(model, task)):

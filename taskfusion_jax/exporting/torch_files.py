@@ -1,19 +1,23 @@
-"""Export as a PyTorch module: weights, a file of plain PyTorch, a card, a check."""
+"""Export as a PyTorch module: weights, a file of plain PyTorch, a check."""
 
+import importlib
 import json
+import re
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 
-import numpy as np
 from safetensors.numpy import save
 
-from taskfusion_jax.engine.compile import jit
 from taskfusion_jax.engine.files import write_bytes, write_text
+from taskfusion_jax.exporting.card import tasks_json
+from taskfusion_jax.exporting.form import Format, write_check, write_example
 from taskfusion_jax.exporting.network import Network
+from taskfusion_jax.inference.model import Model
+from taskfusion_jax.porting.files import Arrays
 from taskfusion_jax.porting.torch_state import to_state_dict
 
-LOAD = '''
+_LOAD = '''
 
 def load(path: str) -> Net:
     """The network of a file with its weights, ready to be used; needs safetensors."""
@@ -27,48 +31,61 @@ def load(path: str) -> Net:
     return net.eval()
 '''
 """Ends every model.py."""
-CHECK = '''"""Compares the networks in this folder with JAX. Needs torch and safetensors."""
-
-import sys
-from pathlib import Path
-
-import torch
-from safetensors.torch import load_file
-
-import model
-
-folder, worst = Path(__file__).parent, 0.0
-for path in sorted(folder.glob("*.check")):
-    given = load_file(path)
-    net = model.load(str(path.with_suffix(".safetensors")))
+_NETS = "taskfusion_jax.exporting.torch_nets"
+_MADE = """net = model.load(str(path.with_suffix(".safetensors")))
     with torch.no_grad():
-        made = net(*(given[name] for name in ("x", "c") if name in given))
-    difference = (made - given["y"]).abs().max().item() / max(1.0, given["y"].abs().max().item())
-    print(f"{path.stem}: largest difference {difference:.1e}")
-    worst = max(worst, difference)
-sys.exit(int(worst > 1e-5))
-'''
+        made = net(*map(torch.from_numpy, inputs)).numpy()"""
 
 
-def write_torch(networks: Sequence[Network], output: Path, tasks: str) -> None:
-    """Writes NAME.safetensors of each network, model.py, check.py and what that compares with.
+def write_torch(model: Model, networks: Sequence[Network], output: Path, side: int) -> None:
+    """Writes NAME.safetensors of each network and model.py; see `Format.write`.
 
-    Args:
-      networks: of one backbone.
-      output: a folder that is there.
-      tasks: JSON for the files' metadata.
+    The sides of images are free wherever the network lets them be; `side` is of the examples.
     """
+    tasks = tasks_json(model, networks)
     for network in networks:
-        metadata = {"net": json.dumps(network.options), "tasks": tasks}
-        state = to_state_dict(network.params, network.backbone)
-        write_bytes(output / f"{network.name}.safetensors", save(state, metadata))
-        x, c = network.example()
-        y = np.asarray(jit(network.run_flat)(dict(network.params), x, c))
-        given = {"x": np.moveaxis(x, -1, 1), "y": np.moveaxis(y, -1, 1) if y.ndim == 4 else y}
-        given |= {"c": c} if network.slots else {}
-        contiguous = {name: np.ascontiguousarray(array) for name, array in given.items()}
-        write_bytes(output / f"{network.name}.check", save(contiguous))
-    nets = resources.files("taskfusion_jax.exporting.torch_nets")
-    source = (nets / f"{networks[0].backbone}.py").read_text(encoding="utf-8")
-    write_text(output / "model.py", source + LOAD)
-    write_text(output / "check.py", CHECK)
+        write_weights(network, output, to_state_dict(network.params, network.backbone), tasks)
+    write_code(networks, output, side, _LOAD)
+
+
+def write_weights(network: Network, output: Path, state: Arrays, tasks: str) -> None:
+    """Writes NAME.safetensors with what the module is built with in its metadata."""
+    metadata = {"net": json.dumps(network.options), "tasks": tasks}
+    write_bytes(output / f"{network.name}.safetensors", save(state, metadata))
+
+
+def write_code(networks: Sequence[Network], output: Path, side: int, load: str) -> None:
+    """Writes model.py, which `load` ends, the examples and check.py."""
+    for network in networks:
+        write_example(network, output, side, channels_first=True)
+    write_text(output / "model.py", module_source(networks[0].backbone) + load)
+    write_check(output, "torch, numpy, safetensors", "import torch\n\nimport model", _MADE)
+
+
+def module_source(backbone: str) -> str:
+    """The file of `torch_nets` for a backbone, with what it imports from another one in place of
+    the import, so that it stands alone."""
+    folder = resources.files(_NETS)
+    source = (folder / f"{backbone}.py").read_text(encoding="utf-8")
+    wanted = re.compile(rf"^from {re.escape(_NETS)}\.(\w+) import .*\n", re.MULTILINE)
+    for line in wanted.finditer(source):
+        shared = (folder / f"{line[1]}.py").read_text(encoding="utf-8")
+        body = shared[shared.index("\n\n\n") :].strip()  # behind its own imports
+        source = source.replace(line[0], f"\n{body}\n")
+    return source
+
+
+def torch_module(network: Network):
+    """The PyTorch module of a network with its weights, in eval mode. Needs PyTorch."""
+    import torch
+
+    nets = importlib.import_module(f"{_NETS}.{network.backbone}")
+    net, state = nets.Net(**network.options), to_state_dict(network.params, network.backbone)
+    net.load_state_dict({name: torch.from_numpy(x.copy()) for name, x in state.items()})
+    return net.eval()
+
+
+USE = 'import model\n\nnet = model.load("{name}.safetensors")\ny = net(x{c})  # x: [B, 3, H, W]'
+TORCH = Format(
+    write_torch, USE, "`model.py` needs PyTorch and safetensors, and nothing of taskfusion_jax."
+)

@@ -13,6 +13,7 @@ from taskfusion_jax.models.resnet_generator import ResNetGenerator
 from taskfusion_jax.models.transform_net import TransformNet
 from taskfusion_jax.models.unet import UNet
 from taskfusion_jax.models.vit import ViT
+from taskfusion_jax.porting.backbones import load_backbone
 from taskfusion_jax.porting.vit import load_vit
 
 DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
@@ -22,11 +23,13 @@ class Backbone:
     """A network whose parameters are a plain tree.
 
     Attributes:
+      section: of the config, with its options.
       encoder: what the names of its encoder's parameters begin with.
       head: name of the output layer that tasks bring themselves; "" = there is one for all.
       side: what an image's sides must be a multiple of.
     """
 
+    section: ClassVar[str]
     encoder: ClassVar[str]
     head: ClassVar[str] = ""
     side: int = 4
@@ -58,8 +61,13 @@ class Backbone:
         return only(self.init(rng, channels), self.head)
 
     def pretrained(self) -> dict[str, Any]:
-        """Arrays by name, of those parameters that the config takes from a file."""
-        return {}
+        """Arrays by name, of those parameters that the config takes from a file, no head."""
+        path = self.config[self.section].get("weights", "")
+        if not path:
+            return {}
+        fresh = jax.eval_shape(lambda: self.init(jax.random.key(0), self.channels))
+        shapes = {k: x.shape for k, x in names.flatten(without(fresh, self.head)).items()}
+        return load_backbone(path, shapes, self.config.backbone, self.head)
 
     def widen(self, params: dict) -> dict:
         """Parameters as `apply` takes them: one shape whatever the task, so one program. An output
@@ -80,12 +88,14 @@ class Backbone:
 class TransformNetBackbone(Backbone):
     """Johnson's network; `config.network`."""
 
+    section = "network"
     encoder = "down_"
 
     def __init__(self, config, channels, parts):
         """See `Backbone`."""
         super().__init__(config, channels, parts)
-        self.net = TransformNet(dtype=self.dtype, **parts, **config.network.to_dict())
+        options = without(config.network.to_dict(), "weights")
+        self.net = TransformNet(dtype=self.dtype, **parts, **options)
 
     def init(self, rng, channels):
         """See `Backbone.init`."""
@@ -100,6 +110,7 @@ class TransformNetBackbone(Backbone):
 class UNetBackbone(Backbone):
     """The U-Net of paper 003; `config.unet`. Each task has a 1x1 output layer."""
 
+    section = "unet"
     encoder = "encoder"
     head = "head"
 
@@ -123,6 +134,7 @@ class UNetBackbone(Backbone):
 class ResNetBackbone(Backbone):
     """CycleGAN's generator, with as many blocks as the parameters hold; `config.resnet`."""
 
+    section = "resnet"
     encoder = "encoder"
 
     def _net(self, blocks: int) -> ResNetGenerator:
@@ -142,6 +154,7 @@ class ResNetBackbone(Backbone):
 class ViTBackbone(Backbone):
     """A vision transformer; `config.vit`. Each task has its own classes; scores [B, classes]."""
 
+    section = "vit"
     encoder = ""
     head = "head"
     hooks = "hooks"

@@ -1,6 +1,6 @@
 """What a method is: which parameters a task vector uses, and how rows of many tasks run."""
 
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Collection, Hashable, Mapping
 from typing import Any, ClassVar
 
 import jax
@@ -10,6 +10,9 @@ from ml_collections import ConfigDict
 
 from taskfusion_jax.errors import UserError
 from taskfusion_jax.methods.backbone import BACKBONES, build_backbone
+
+SHARED = ("base/", "shared/")
+"""What names begin with of parameters that tasks with networks of their own share."""
 
 
 class Method:
@@ -26,7 +29,7 @@ class Method:
     """Whether a vector may ask for a task at half its strength."""
     combines: ClassVar[bool] = True
     """Whether one vector may ask for several tasks."""
-    told: ClassVar[bool] = False
+    one_network: ClassVar[bool] = False
     """Whether all tasks have the same parameters, so that the vector alone tells them apart."""
     backbones: ClassVar[tuple[str, ...]] = ("transform_net",)
     """Those it can be built on."""
@@ -63,9 +66,19 @@ class Method:
         """Fresh parameters of one backbone with the output layer of a slot's task."""
         return self.backbone.init(rng, self.channels.get(slot, 3))
 
-    def pretrained(self) -> Mapping[str, np.ndarray]:
-        """Those first parameters that come from a file, by slash-joined name."""
-        return {}
+    def pretrained(self, known: Collection[str]) -> dict[str, np.ndarray]:
+        """Those first parameters that come from a file, by slash-joined name: of what tasks share,
+        else of each task.
+
+        known: names of all parameters.
+        """
+        found = {}
+        tasks = [f"task_{slot}/" for slot in self.channels]
+        for name, x in self.backbone.pretrained().items():
+            shared = [f"{of}{name}" for of in ("", *SHARED) if f"{of}{name}" in known]
+            every = shared or [f"{task}{name}" for task in tasks if f"{task}{name}" in known]
+            found |= dict.fromkeys(every, x)
+        return found
 
     represent: Callable | None = None
     """(picked, x) -> what a head of classes reads, [B, width]; None where there are no heads."""
@@ -141,7 +154,7 @@ ROWS = ("generator/kernel", "task/kernel", "gate/kernel")
 class Told(Method):
     """Every row goes through one shared network, which is told its task by the vector."""
 
-    told = True
+    one_network = True
 
     def route(self, vector):
         """All have the same parameters."""

@@ -16,7 +16,7 @@ class FilmOut(Told):
     """
 
     parts: ClassVar = {"norm": FilmNorm}
-    told = False
+    one_network = False
 
     def init(self, rng):
         """Fresh parameters."""

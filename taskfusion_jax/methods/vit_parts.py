@@ -67,10 +67,6 @@ class ViTParts(Routed):
         """See `Method.represent`: the class token."""
         return self.backbone.run_with(self.backbone.featuriser, picked, x)
 
-    def pretrained(self):
-        """See `Method.pretrained`."""
-        return {f"base/{name}": x for name, x in self.backbone.pretrained().items()}
-
     def network(self, params, slot):
         """See `Routed.network`."""
         own, head = params[f"task_{slot}"], self.backbone.head

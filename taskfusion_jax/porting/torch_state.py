@@ -37,6 +37,7 @@ def from_state_dict(
     shapes: Mapping[str, tuple[int, ...]],
     backbone: str,
     origin: str,
+    head: str = "",
 ) -> Arrays:
     """The inverse of `to_state_dict`.
 
@@ -45,6 +46,7 @@ def from_state_dict(
       shapes: our name -> shape of all parameters that there are to be.
       backbone: a key of `config.backbone`.
       origin: what begins an error's message, such as the file's name.
+      head: what the names of an output layer begin with that is passed over; "" = of none.
 
     Returns:
       Parameters by slash-joined name, float32.
@@ -55,7 +57,8 @@ def from_state_dict(
     axes = {name: _axes(name, len(shape), backbone) for name, shape in shapes.items()}
     theirs = {name: _torch_name(name, backbone) for name in shapes}
     wanted = {theirs[name]: tuple(shapes[name][i] for i in axes[name]) for name in shapes}
-    found = exactly(dict(state), wanted, "$^", origin)
+    pass_over = rf"{re.escape(head)}\." if head else "$^"
+    found = exactly(dict(state), wanted, pass_over, origin)
     return {name: found[theirs[name]].transpose(np.argsort(axes[name])) for name in shapes}
 
 

@@ -24,7 +24,7 @@ def run(folder, name):
 
 def test_any_number_of_images(tmp_path):
     output = tmp_path / "out"
-    export(runs.finished()[0], "stablehlo", output, size=48)
+    export(load(runs.finished()[0]), "stablehlo", output, side=48)
     (network,) = networks(load(runs.finished()[0]))
     call = run(output, "model.stablehlo")
     for count in (1, 5):
@@ -41,13 +41,14 @@ def test_any_number_of_images(tmp_path):
 def test_scores_of_a_vit(tmp_path):
     config = vit_continual.get_config("prefixes,embedded,tiny")
     config.vit.weights = ""
-    made = networks(model(config, tmp_path), "digits")
-    write_stablehlo(made, tmp_path, 0)
+    whole = model(config, tmp_path)
+    made = networks(whole, "digits")
+    write_stablehlo(whole, made, tmp_path, 0)
     x, c = made[0].example(3)
     np.testing.assert_allclose(run(tmp_path, "digits.stablehlo")(x), made[0](x, c), atol=1e-5)
-    fails(lambda: write_stablehlo(made, tmp_path, 64), "--size=64", "sides of 32")
+    fails(lambda: write_stablehlo(whole, made, tmp_path, 64), "--size=64", "sides of 32")
 
 
 def test_sizes_that_do_not_suit(tmp_path):
     says = "--size=30", "a multiple of 4"
-    fails(lambda: export(runs.finished()[0], "stablehlo", tmp_path, size=30), *says)
+    fails(lambda: export(load(runs.finished()[0]), "stablehlo", tmp_path, side=30), *says)

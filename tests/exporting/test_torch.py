@@ -1,6 +1,5 @@
 """Exports as PyTorch: the same numbers from the same weights, for every network here."""
 
-import importlib
 import subprocess
 import sys
 
@@ -13,7 +12,8 @@ from configs import matsumoto, takeda, vit_continual
 from taskfusion_jax.experiment import Experiment
 from taskfusion_jax.exporting.network import networks
 from taskfusion_jax.exporting.run import export
-from taskfusion_jax.inference.model import Model
+from taskfusion_jax.exporting.torch_files import module_source, torch_module
+from taskfusion_jax.inference.model import Model, load
 from taskfusion_jax.porting.torch_state import from_state_dict, to_state_dict
 from tests.engine import runs
 from tests.fails import fails
@@ -34,23 +34,13 @@ def model(config, tmp_path):
     return Model(experiment, params, experiment.stages, {}, tmp_path)
 
 
-def twin(network):
-    nets = importlib.import_module(f"taskfusion_jax.exporting.torch_nets.{network.backbone}")
-    net = nets.Net(**network.options)
-    state = to_state_dict(network.params, network.backbone)
-    net.load_state_dict(
-        {name: torch.from_numpy(x.copy()) for name, x in state.items()}, strict=True
-    )
-    return net.eval()
-
-
 def assert_equal(network):
     x, c = network.example()
     ours = np.asarray(network(x, c))
     inputs = [torch.from_numpy(np.moveaxis(x, -1, 1).copy())]
     inputs += [torch.from_numpy(c)] if network.slots else []
     with torch.no_grad():
-        theirs = twin(network)(*inputs).numpy()
+        theirs = torch_module(network)(*inputs).numpy()
     theirs = np.moveaxis(theirs, 1, -1) if theirs.ndim == 4 else theirs
     assert ours.shape == theirs.shape and ours.std() > 1e-3
     np.testing.assert_allclose(ours, theirs, atol=1e-5 * max(1, np.abs(ours).max()))
@@ -159,6 +149,16 @@ def test_another_networks_state_dict_is_refused_with_every_difference(tmp_path):
     )
 
 
+@pytest.mark.parametrize("backbone", ["transform_net", "resnet", "unet", "vit"])
+def test_a_module_stands_alone(backbone):
+    """In one file of two pages that imports PyTorch only."""
+    source = module_source(backbone)
+    assert "taskfusion" not in source and source.count("\n") < 200
+    names = {}
+    exec(compile(source, backbone, "exec"), names)
+    assert issubclass(names["Net"], torch.nn.Module)
+
+
 def check(folder):
     """Runs the check as a stranger would: this library is not there."""
     line = [sys.executable, "-P", "check.py"]
@@ -168,9 +168,9 @@ def check(folder):
 
 def test_the_folder_checks_itself(tmp_path):
     workdir, output = runs.finished()[0], tmp_path / "out"
-    export(workdir, "torch", output, licence="CC0")
+    export(load(workdir), "torch", output, licence="CC0")
     assert sorted(p.name for p in output.iterdir()) == [
-        *("README.md", "check.py", "model.check", "model.py", "model.safetensors")
+        *("README.md", "check.py", "model.npz", "model.py", "model.safetensors")
     ]
     done = check(output)
     assert done.returncode == 0, done.stderr
@@ -185,8 +185,36 @@ def test_the_folder_checks_itself(tmp_path):
     ):
         assert words in card
     other = tmp_path / "other"
-    export(workdir, "torch", other, task="style_1")
+    export(load(workdir), "torch", other, task="style_1")
     assert check(other).returncode == 0
     assert "net(x)" in (other / "README.md").read_text()
     (output / "model.safetensors").write_bytes((other / "style_1.safetensors").read_bytes())
     assert check(output).returncode == 1
+
+
+@pytest.mark.parametrize(
+    "config", ["piggyback", "ternary", *slowly("resblock_piggyback", "decoder", "vit")]
+)
+def test_what_tasks_share_is_written_once_and_masks_as_bits(config, tmp_path):
+    if config == "vit":
+        options = vit_continual.get_config("mask,embedded,tiny")
+        options.vit.weights = ""
+    else:
+        options = matsumoto.get_config(f"{config.replace('ternary', 'piggyback')},tiny")
+        options.piggyback.ternary = config == "ternary"
+    whole = model(options, tmp_path)
+    shared, apart = tmp_path / "shared", tmp_path / "apart"
+    made = export(whole, "torch_shared", shared)
+    export(whole, "torch", apart)
+    assert check(shared).returncode == 0
+    sizes = {
+        folder: (folder / f"{made[-1].name}.safetensors").stat().st_size
+        for folder in (shared, apart)
+    }
+    part = {"decoder": 0.9, "resblock_piggyback": 0.6}.get(config, 0.15)
+    assert sizes[shared] < part * sizes[apart]
+
+
+def test_nothing_shared_nothing_to_share(tmp_path):
+    whole = model(takeda.get_config("single,tiny"), tmp_path)
+    fails(lambda: export(whole, "torch_shared", tmp_path), "config.method=single", "use torch")

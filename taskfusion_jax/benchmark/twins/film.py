@@ -17,13 +17,15 @@ from taskfusion_jax.benchmark.twins.transform_net import TransformNet
 from taskfusion_jax.benchmark.twins.weights import load
 from taskfusion_jax.engine import names
 from taskfusion_jax.experiment import Experiment
+from taskfusion_jax.methods.backbone import without
 from taskfusion_jax.stages import Stage
 from taskfusion_jax.tasks.objective import Objective as Ours
 
 
 def network(config: ConfigDict, params: dict) -> nn.Module:
     """The network of `config` with the weights `params`."""
-    net = TransformNet(config.slots, DTYPES[config.dtype], **config.network.to_dict())
+    options = without(config.network.to_dict(), "weights")
+    net = TransformNet(config.slots, DTYPES[config.dtype], **options)
     return load(net, names.flatten(params))
 
 
