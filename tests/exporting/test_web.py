@@ -1,0 +1,130 @@
+"""The exported web page in a real browser, against JAX."""
+
+import contextlib
+import functools
+import http.server
+import json
+import shutil
+import threading
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from configs import vit_continual
+from taskfusion_jax.exporting import web_files
+from taskfusion_jax.exporting.network import networks
+from taskfusion_jax.exporting.run import export
+from taskfusion_jax.inference.model import load
+from tests.browser import browsing
+from tests.engine import runs
+from tests.exporting.test_torch import model
+from tests.fails import fails
+
+needs_npm = pytest.mark.skipif(not shutil.which("npm"), reason="npm brings ONNX Runtime Web")
+
+
+@contextlib.contextmanager
+def served(folder):
+    class Quiet(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *words):
+            pass
+
+    handler = functools.partial(Quiet, directory=str(folder))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}/index.html"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def pixels(page, canvas="after"):
+    return np.array(
+        page.evaluate(
+            f"""() => {{ const c = document.getElementById("{canvas}");
+            return Array.from(c.getContext("2d").getImageData(0, 0, c.width, c.height).data); }}"""
+        ),
+        np.uint8,
+    )
+
+
+def ran(page, name, x, c):
+    """What the page's own function makes of images, NCHW."""
+    line = """async ([name, x, shape, c]) => {
+        const y = await taskfusion.run(name, Float32Array.from(x), shape, c);
+        return [Array.from(y.data), y.dims]; }"""
+    given = [name, x.reshape(-1).tolist(), list(x.shape), None if c is None else c.tolist()]
+    values, shape = page.evaluate(line, given)
+    return np.array(values, np.float32).reshape(shape)
+
+
+def settled(page):
+    page.wait_for_function('/ pixels in /.test(document.getElementById("status").textContent)')
+
+
+@needs_npm
+def test_sliders_change_the_picture_and_the_numbers_are_jaxs(tmp_path):
+    run = load(runs.finished()[0])
+    export(run, "web", tmp_path)
+    (network,) = networks(run)
+    photo = tmp_path / "photo.png"
+    noise = np.random.default_rng(0).integers(0, 256, (50, 70, 3), np.uint8)
+    Image.fromarray(noise).save(photo)
+    broken = tmp_path / "broken.png"
+    broken.write_bytes(photo.read_bytes()[:100])
+    with served(tmp_path) as address, browsing(address) as page:
+        page.wait_for_function('/^Ready/.test(document.getElementById("status").textContent)')
+        page.click("#sample")
+        settled(page)
+        first = pixels(page)
+        assert first.size and not np.array_equal(first, pixels(page, "before"))
+        page.evaluate("""() => { const slider = document.getElementById("task style_1");
+            slider.value = 1; slider.dispatchEvent(new Event("input")); }""")
+        page.wait_for_function('/Working/.test(document.getElementById("status").textContent)')
+        settled(page)
+        second = pixels(page)
+        assert second.shape == first.shape and np.abs(second.astype(int) - first).mean() > 1
+        page.set_input_files("#file", str(broken))
+        page.wait_for_function('/no picture/.test(document.getElementById("status").textContent)')
+        page.set_input_files("#file", str(photo))
+        page.wait_for_function('document.getElementById("after").width == 70')
+        settled(page)
+        assert np.array_equal(pixels(page, "before").reshape(50, 70, 4)[..., :3], noise)
+        x, c = network.example(1, 32)
+        theirs = ran(page, "model", np.moveaxis(x, -1, 1), c[0])
+        ours = np.asarray(network(x, c))
+        scale = max(1, np.abs(ours).max())
+        np.testing.assert_allclose(np.moveaxis(theirs, 1, -1), ours, atol=1e-5 * scale)
+        # What is drawn is what predict writes: filled up by reflection, cut back, clipped.
+        strengths = dict.fromkeys(("style_1", page_task(tmp_path)), 1.0)
+        drawn = pixels(page).reshape(50, 70, 4)[..., :3]
+        assert np.abs(drawn - 255 * run(noise, **strengths)).max() < 1
+
+
+def page_task(folder):
+    """The task whose slider begins at 1."""
+    tasks = json.loads((folder / "page.json").read_text())["tasks"]
+    return next(task["name"] for task in tasks if task["active"])
+
+
+@needs_npm
+@pytest.mark.slow
+def test_labels_of_a_vit(tmp_path):
+    config = vit_continual.get_config("prefixes,embedded,tiny")
+    config.vit.weights = ""
+    export(whole := model(config, tmp_path), "web", tmp_path)
+    with served(tmp_path) as address, browsing(address) as page:
+        page.click("#sample")
+        settled(page)
+        assert page.locator("#labels li").count() == min(5, len(whole.classes["shapes_1"]))
+        page.click("text=digits")
+        page.wait_for_function('document.querySelectorAll("#labels li").length == 5')
+
+
+def test_without_npm_the_way_out_is_told(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setenv("PATH", "")
+    fails(lambda: web_files._runtime(), "--format=web", "onnxruntime-web", "install Node.js")
