@@ -61,11 +61,13 @@ def ran(page, name, x, c):
     return np.array(values, np.float32).reshape(shape)
 
 
-def settled(page):
-    page.wait_for_function('/ pixels in /.test(document.getElementById("status").textContent)')
+def settled(page, results):
+    """Waits until so many results were shown."""
+    page.wait_for_function(f'document.body.dataset.results == "{results}"', timeout=120_000)
 
 
 @needs_npm
+@pytest.mark.slow
 def test_sliders_change_the_picture_and_the_numbers_are_jaxs(tmp_path):
     run = load(runs.finished()[0])
     export(run, "web", tmp_path)
@@ -76,22 +78,19 @@ def test_sliders_change_the_picture_and_the_numbers_are_jaxs(tmp_path):
     broken = tmp_path / "broken.png"
     broken.write_bytes(photo.read_bytes()[:100])
     with served(tmp_path) as address, browsing(address) as page:
-        page.wait_for_function('/^Ready/.test(document.getElementById("status").textContent)')
         page.click("#sample")
-        settled(page)
+        settled(page, 1)
         first = pixels(page)
         assert first.size and not np.array_equal(first, pixels(page, "before"))
         page.evaluate("""() => { const slider = document.getElementById("task style_1");
             slider.value = 1; slider.dispatchEvent(new Event("input")); }""")
-        page.wait_for_function('/Working/.test(document.getElementById("status").textContent)')
-        settled(page)
+        settled(page, 2)
         second = pixels(page)
         assert second.shape == first.shape and np.abs(second.astype(int) - first).mean() > 1
         page.set_input_files("#file", str(broken))
         page.wait_for_function('/no picture/.test(document.getElementById("status").textContent)')
         page.set_input_files("#file", str(photo))
-        page.wait_for_function('document.getElementById("after").width == 70')
-        settled(page)
+        settled(page, 3)
         assert np.array_equal(pixels(page, "before").reshape(50, 70, 4)[..., :3], noise)
         x, c = network.example(1, 32)
         theirs = ran(page, "model", np.moveaxis(x, -1, 1), c[0])
@@ -118,10 +117,11 @@ def test_labels_of_a_vit(tmp_path):
     export(whole := model(config, tmp_path), "web", tmp_path)
     with served(tmp_path) as address, browsing(address) as page:
         page.click("#sample")
-        settled(page)
+        settled(page, 1)
         assert page.locator("#labels li").count() == min(5, len(whole.classes["shapes_1"]))
         page.click("text=digits")
-        page.wait_for_function('document.querySelectorAll("#labels li").length == 5')
+        settled(page, 2)
+        assert page.locator("#labels li").count() == 5
 
 
 def test_without_npm_the_way_out_is_told(tmp_path, monkeypatch):

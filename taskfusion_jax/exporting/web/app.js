@@ -11,6 +11,7 @@ const $ = (id) => document.getElementById(id);
 const sessions = {};
 let picture = null; // ImageData of what was given
 let asked = 0; // how often a result was wished for: only the last one is shown
+let done = 0;
 
 function say(text, wrong = false) {
   $("status").textContent = text;
@@ -142,6 +143,7 @@ async function update() {
     });
     const seconds = ((performance.now() - began) / 1000).toFixed(2);
     say(`${given.width} x ${given.height} pixels in ${seconds} s`);
+    document.body.dataset.results = ++done;
   } catch (error) {
     say(`That did not work: ${error.message}`, true);
   }
@@ -179,7 +181,9 @@ function control(task, index) {
   const input = document.createElement("input");
   if (page.slots) {
     const value = document.createElement("output");
-    Object.assign(input, { type: "range", min: 0, max: 1, step: 0.05, value: index ? 0 : 1 });
+    const first = page.presets[0] ?? [tasks[0].name];
+    const value0 = first.includes(task.name) ? 1 : 0;
+    Object.assign(input, { type: "range", min: 0, max: 1, step: 0.05, value: value0 });
     input.id = `task ${task.name}`;
     const tell = () => { value.textContent = Number(input.value).toFixed(2); };
     input.addEventListener("input", () => { tell(); update(); });
@@ -232,6 +236,7 @@ for (const kind of ["dragover", "dragleave", "drop"])
   });
 try {
   await session((tasks[0] ?? page.tasks[0]).network);
+  $("sample").disabled = false;
   say("Ready. Drop a picture, or take the sample.");
 } catch (error) {
   say(`The network cannot be loaded: ${error.message}`, true);
