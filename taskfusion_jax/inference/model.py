@@ -38,11 +38,13 @@ def load(workdir: str | Path, *, tile: int = 512, batch: int = 8) -> "Model":
     Args:
       workdir: folder of the run, which may still be training.
       tile: side of the largest piece that the network sees at once, in pixels.
-      batch: how many pieces it sees at once.
+      batch: how many pieces it sees at once, up to 1,024.
 
     Raises:
-      UserError: there is no run or no checkpoint, or it is damaged.
+      UserError: there is no run or no checkpoint, or it is damaged, or a size is no whole number.
     """
+    _check_whole("tile", tile, 1 << 30)
+    _check_whole("batch", batch, MOST_PIECES)
     experiment, folder, state, _ = restore_run(Path(workdir))
     begun = [stage for stage in experiment.stages if stage.first < int(state.step)]
     labels: dict[str, tuple[str, ...]] = {}
@@ -76,8 +78,6 @@ class Model:
         batch: int = 8,
     ):
         """See `load`. stages: those that have begun; labels: task -> names of its classes."""
-        _check_whole("tile", tile, 1 << 30)
-        _check_whole("batch", batch, MOST_PIECES)
         self.config, self.method, self.workdir = experiment.config, experiment.method, workdir
         self.learnt = {name: s.name for s in stages for name, n in s.options.rows.items() if n}
         single = {part.name: part for n in self.learnt for part in parts_of(experiment.tasks[n])}
@@ -158,18 +158,26 @@ class Model:
         """The task vector, float32 [slots]. Raises UserError for what cannot be done."""
         if not strengths:
             raise UserError(f"name a task and its strength, of {', '.join(self.tasks)}")
-        vector, some = np.zeros(self.method.slots, np.float32), False
+        vector = np.zeros(self.method.slots, np.float32)
+        shares = {}
         for name, strength in strengths.items():
             self._check_name(name)
-            share = _number(name, strength)
-            vector += np.float32(share) * self.tasks[name].vector
-            some = some or share > 0
-        if not some and not self.method.blends:
-            raise UserError(f"{', '.join(strengths)}: a task of this run is done at strength 1")
+            shares[name] = _number(name, strength)
+            vector += np.float32(shares[name]) * self.tasks[name].vector
         if len(strengths) > 1 and (odd := [n for n in strengths if not _joins(self.tasks[n])]):
             raise UserError(f"{odd[0]} makes no image, so it goes with no other task: ask it alone")
+        if not self.method.blends:
+            self._check_whole_tasks(shares)
         self._picked(vector)
         return vector
+
+    def _check_whole_tasks(self, shares: Mapping[str, float]) -> None:
+        """Of methods that have parameters per task."""
+        asked = [name for name, share in shares.items() if share]
+        if not asked or any(shares[name] < 1 for name in asked):
+            raise UserError(f"{', '.join(shares)}: a task of this run is done at strength 1")
+        if len(asked) > 1 and not self.method.combines:
+            raise UserError(f"{', '.join(asked)}: a task of this run is done alone, ask for one")
 
     def _check_name(self, name: str) -> None:
         if name in self.tasks:

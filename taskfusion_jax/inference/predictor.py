@@ -58,7 +58,7 @@ class Predictor:
         """
         images, others = find_images(given, self.output)
         if others:
-            say(console, f"{others} files of {given} have no name of an image: left out")
+            say(console, f"no images by their names, so left out: {others} in {given}")
         if self._labels:
             check_target(self._table, self.output, self.overwrite)
         make_folder(self.output)
@@ -149,4 +149,4 @@ def list_tasks(model: Model, console: Console) -> None:
     together = [name for name in model.learnt if "+" in name]
     if together:
         ask = ",".join(f"{part}=1" for part in together[0].split("+"))
-        console.print(f"learnt together: {', '.join(together)}; ask for one as --tasks={ask}")
+        say(console, f"learnt together: {', '.join(together)}; ask for one as --tasks={ask}")

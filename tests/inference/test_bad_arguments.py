@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from taskfusion_jax.inference.asked import parse_strengths, parse_sweep
 from taskfusion_jax.inference.asked import settings as every_setting
-from taskfusion_jax.inference.model import Model
+from taskfusion_jax.inference.model import load
 from tests.fails import fails
 from tests.inference.watched import told, untrained
 
@@ -131,7 +131,7 @@ SIZES = (0, -1, -(10**30), 10**30, 1.5, 8.0, math.nan, math.inf, "8", None, [8],
 @pytest.mark.parametrize("size", SIZES, ids=repr)
 @pytest.mark.parametrize("name", ["tile", "batch"])
 def test_sizes_that_are_none(name, size):
-    fails(lambda: Model(None, {}, [], {}, None, **{name: size}), f"{name}=", "whole number from 1")
+    fails(lambda: load("nowhere", **{name: size}), f"{name}=", "whole number from 1")
 
 
 def _strided(*shape):
