@@ -69,6 +69,7 @@ def whole() -> dict[str, bytes]:
         files[f"frames.{kind.lower()}"] = _frames(kind)
     for orientation in (*range(9), 99, 65535):
         files[f"turned_{orientation}.jpg"] = _saved(rgb, "JPEG", exif=_exif(orientation))
+    raw = b"Raw profile type exif\0\nexif\n 4\nno hex"
     files |= {
         "clear.png": _saved(_picture("P"), "PNG", transparency=bytes(range(256))),
         "clear_colour.png": _saved(rgb, "PNG", transparency=(1, 2, 3)),
@@ -86,6 +87,7 @@ def whole() -> dict[str, bytes]:
         "profile_long.jpg": _saved(rgb, "JPEG", icc_profile=b"\0" * 200_000),
         "exif_none.jpg": _saved(rgb, "JPEG", exif=b"Exif\0\0no exif"),
         "exif_cut.png": _saved(rgb, "PNG", exif=_exif(6).tobytes()[:25]),
+        "exif_hex.png": _png(8, 8, zlib.compress(b"\0" * 72), (b"tEXt", raw)),
         "exif_loop.jpg": _saved(rgb, "JPEG", exif=b"Exif\0\0II*\0\x08\0\0\0\0\0\x08\0\0\0"),
         "wrong.jpg": _saved(rgb, "PNG"),
         "wrong.png": _saved(rgb, "JPEG"),
