@@ -71,8 +71,10 @@ def _turned(image: Image.Image) -> Image.Image:
 def _srgb(image: Image.Image) -> Image.Image:
     """In sRGB, where a profile says what the colours are; a broken one is as none."""
     profile = image.info.get("icc_profile")
-    if not profile or image.mode not in ("RGB", "RGBA", "CMYK", "L"):
+    if not profile or image.mode in ("F", *_WIDE_GRAY):
         return image
+    if image.has_transparency_data or image.mode == "P":  # which would be lost with the old mode
+        image = image.convert("RGBA" if image.has_transparency_data else "RGB")
     mode = "RGBA" if image.mode == "RGBA" else "RGB"
     try:
         return ImageCms.profileToProfile(

@@ -295,6 +295,11 @@ def test_colours_of_a_profile_become_srgb(tmp_path):
     image, alpha = read_picture(path)
     assert alpha is None
     np.testing.assert_allclose(image, 255 * curved, atol=2)
+    key = tuple(RGB[0, 0].tolist())
+    clear = save(tmp_path / "c.png", RGB, icc_profile=linear_profile(), transparency=key)
+    image, alpha = read_picture(clear)
+    np.testing.assert_array_equal(alpha, np.where((key == RGB).all(-1), 0, 255))
+    np.testing.assert_allclose(image[alpha > 0], 255 * curved[alpha > 0], atol=2)
     broken = save(tmp_path / "b.png", RGB, icc_profile=b"no profile")
     np.testing.assert_array_equal(read_picture(broken)[0], RGB)
 

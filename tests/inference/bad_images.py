@@ -9,7 +9,7 @@ import zlib
 from collections.abc import Callable, Iterator
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageCms
 
 Rng = np.random.Generator
 
@@ -69,6 +69,7 @@ def whole() -> dict[str, bytes]:
         files[f"frames.{kind.lower()}"] = _frames(kind)
     for orientation in (*range(9), 99, 65535):
         files[f"turned_{orientation}.jpg"] = _saved(rgb, "JPEG", exif=_exif(orientation))
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     raw = b"Raw profile type exif\0\nexif\n 4\nno hex"
     files |= {
         "clear.png": _saved(_picture("P"), "PNG", transparency=bytes(range(256))),
@@ -83,6 +84,9 @@ def whole() -> dict[str, bytes]:
         "thin.png": _saved(_picture("RGB", (1, 200)), "PNG"),
         "flat.bmp": _saved(_picture("RGB", (200, 1)), "BMP"),
         "dot.gif": _saved(_picture("P", (1, 1)), "GIF"),
+        "profile.jpg": _saved(rgb, "JPEG", icc_profile=profile),
+        "profile.tif": _saved(rgb, "TIFF", icc_profile=profile),
+        "profile_gray.png": _saved(_picture("LA"), "PNG", icc_profile=profile),
         "profile_none.png": _saved(rgb, "PNG", icc_profile=b"no profile"),
         "profile_long.jpg": _saved(rgb, "JPEG", icc_profile=b"\0" * 200_000),
         "exif_none.jpg": _saved(rgb, "JPEG", exif=b"Exif\0\0no exif"),
