@@ -28,7 +28,7 @@ def _picture(mode: str, size: tuple[int, int] = (24, 17)) -> Image.Image:
         return Image.fromarray(pixels)
     if mode == "F":
         return Image.fromarray(rng.random(size[::-1], np.float32))
-    noise = Image.fromarray(rng.integers(0, 256, (*size[::-1], 4), np.uint8), "RGBA")
+    noise = Image.fromarray(rng.integers(0, 256, (*size[::-1], 4), np.uint8))
     if mode in ("LAB", "CMYK"):
         return Image.merge(mode, noise.split()[: len(mode)])
     return noise if mode == "RGBA" else noise.convert("RGB").convert(mode)
