@@ -28,7 +28,9 @@ _TASKS = flags.DEFINE_string("tasks", "", "TASK=STRENGTH,... from 0 to 1; TASK a
 _SWEEP = flags.DEFINE_string("sweep", "", "TASK=FROM:TO:STEPS: a strip of strengths side by side.")
 _LIST = flags.DEFINE_bool("list_tasks", False, "Show what the run has learnt, and do nothing.")
 _OVERWRITE = flags.DEFINE_bool("overwrite", False, "Replace results that are there already.")
-_TILE = flags.DEFINE_integer("tile", 512, "Side of the largest piece done at once, in pixels.")
+_TILE = flags.DEFINE_integer(
+    "tile", 512, "Side of the largest piece done at once, in pixels.", lower_bound=1
+)
 _BATCH = flags.DEFINE_integer("batch", 8, "How many pieces are done at once.", lower_bound=1)
 
 
@@ -40,7 +42,7 @@ def main() -> int:
     from taskfusion_jax.inference.asked import parse_strengths, parse_sweep, settings
     from taskfusion_jax.inference.files import find_images
     from taskfusion_jax.inference.model import load
-    from taskfusion_jax.inference.predictor import Predictor, list_tasks
+    from taskfusion_jax.inference.predictor import Predictor, list_tasks, say
 
     console = make_console()
     if _LIST.value:
@@ -50,22 +52,20 @@ def main() -> int:
     strengths = parse_strengths(_TASKS.value)
     sweep = parse_sweep(_SWEEP.value) if _SWEEP.value else None
     wanted = list(settings(strengths, sweep))
-    find_images(given)  # before the seconds that a network takes
+    find_images(given, output)  # before the seconds that a network takes
     model = load(workdir, tile=_TILE.value, batch=_BATCH.value)
     for one in wanted:
         model.vector(one)
-    if output.exists() and not output.is_dir():
-        raise UserError(f"--output={output} is a file: give a folder")
     if sweep and model.tasks[sweep[0]].labels:
         raise UserError(f"--sweep={_SWEEP.value}: {sweep[0]} makes no image")
     predictor = Predictor(model, wanted, output, _OVERWRITE.value)
     done = predictor(given, console)
     for row in predictor.labels:
         likely = zip(row[1::2], row[2::2], strict=True)
-        console.print(f"{row[0]}: {', '.join(map(' '.join, likely))}")
-    console.print(f"{done} done, in {output}" + _and_failed(len(predictor.failed)))
+        say(console, f"{row[0]}: {', '.join(map(' '.join, likely))}")
+    say(console, f"{done} done, in {output}" + _and_failed(len(predictor.failed)))
     for line in predictor.failed:
-        print(f"error: {' '.join(line.split())}", file=sys.stderr)
+        print(f"error: {line}", file=sys.stderr)
     return SOME_FAILED if predictor.failed else 0
 
 

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
+from taskfusion_jax.data.arrays import as_array, check_images, to_unit
 from taskfusion_jax.engine import distributed, names
 from taskfusion_jax.engine import mesh as meshes
 from taskfusion_jax.engine.compile import jit
@@ -157,7 +158,7 @@ class StoredTasks:
         small parts; masks make weights for every row.
 
         Args:
-          images: [B, H, W, 3] in [0, 1].
+          images: [B, H, W, 3], floats in [0, 1] or uint8.
           tasks: the name of each row's task, opened where that was not done.
 
         Returns:
@@ -167,9 +168,9 @@ class StoredTasks:
         Raises:
           UserError: as `open`, or not as many names as rows, or tasks of different kinds.
         """
+        images = _checked(images)
         if len(tasks) != len(images):
             raise UserError(f"{len(images)} images, but {len(tasks)} names of tasks: one for each")
-        _check_images(images)
         every = tuple(sorted(set(tasks)))
         if every not in self._stacked:
             for name in every:
@@ -194,36 +195,30 @@ class StoredTasks:
         return jax.vmap(one)(places, images)
 
     def __call__(self, images: jax.Array) -> jax.Array:
-        """The raw output for images [B, H, W, 3] in [0, 1]: [B, H, W, channels of the task].
+        """The raw output for images [B, H, W, 3], floats in [0, 1] or uint8: [B, H, W, channels of
+        the task].
 
         Raises:
           UserError: no task was chosen, or the images are not what it takes.
         """
         if self._task is None:
             raise UserError(f"choose a task first: switch(NAME), of {', '.join(self.tasks)}")
-        _check_images(images)
+        images = _checked(images)
         self._task.check_input(images, "an image")
         c = np.tile(self._task.vector[None], (len(images), 1))
         return self._run(self.params, images, c)[..., : self._task.channels]
 
     def show(self, images: jax.Array) -> jax.Array:
         """As the call, but the image that the output stands for, [B, H, W, 3] in [0, 1]."""
-        return self._task.show(self(images), images) if self._task else self(images)
+        made = self(images)
+        return self._task.show(made, _checked(images))
 
 
-def _check_images(images: jax.Array) -> None:
-    """Raises UserError unless images are [B, H, W, 3] in [0, 1]."""
-    shape, kind = np.shape(images), getattr(images, "dtype", np.asarray(images).dtype)
-    wanted = "images must be [B, H, W, 3] in [0, 1]"
-    if len(shape) != 4 or shape[-1] != 3 or not shape[0]:
-        raise UserError(
-            f"{wanted}, but are {list(shape)}: add the axes that lack, and repeat gray three times"
-        )
-    if not np.issubdtype(kind, np.floating):
-        raise UserError(f"{wanted}, but are {kind}: divide by 255")
-    least, most = float(np.min(images)), float(np.max(images))
-    if not (least >= -1e-3 and most <= 1 + 1e-3):
-        raise UserError(f"{wanted}, but reach from {least:g} to {most:g}: divide by 255")
+def _checked(images: Any) -> jax.Array | np.ndarray:
+    """Images as float32 in [0, 1]. Raises UserError unless they are what `check_images` wants."""
+    images = images if isinstance(images, jax.Array) else as_array(images)
+    check_images(images)
+    return to_unit(images)
 
 
 def _fits(stored: np.ndarray, shape: tuple[int, ...]) -> bool:

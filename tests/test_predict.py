@@ -18,6 +18,8 @@ from taskfusion_jax.inference.predictor import Predictor
 from tests import test_streams
 from tests.engine import runs
 from tests.fails import fails
+from tests.inference import bad_images
+from tests.inference.watched import check_line
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +102,7 @@ def test_what_is_there_stays_unless_told(film, tmp_path):
     again = done(film, tmp_path / "a.png", tmp_path / "out", [{"style_2": 1.0}], overwrite=True)
     assert again == (1, []) and (tmp_path / "out/a.png").read_bytes() != before
     _, failed = done(film, tmp_path / "a.png", tmp_path, overwrite=True)
-    assert "overwritten by its own result" in failed[0]
+    assert "would be overwritten" in failed[0]
 
 
 def test_links_lead_nowhere(film, tmp_path):
@@ -130,7 +132,7 @@ def test_a_pipe_does_not_hang(film, tmp_path):
 def test_names_that_differ_in_the_suffix_alone_or_in_case(tmp_path):
     for name in ("a.jpg", "a.png", "B.png", "b.jpg", "größe ✓.png", "-rf.png"):
         save(tmp_path / name)
-    images, others = find_images(tmp_path)
+    images, others = find_images(tmp_path, tmp_path / "out")
     targets = [job.target.name for job in plan(tmp_path, images, tmp_path / "out")]
     assert others == 0
     assert sorted(targets) == sorted(
@@ -199,3 +201,49 @@ def test_the_command(tmp_path):
     assert "--tasks=restoration=1,segmentation=1" in listed.stdout
     nothing = command(f"--workdir={workdir}", f"--input={tmp_path / 'no'}", "--output=x")
     assert nothing.returncode == 2 and "no such file or folder" in nothing.stderr
+
+
+def test_the_command_among_hostile_files(tmp_path):
+    """One clear line for each file, whatever its name and whatever libraries print of it."""
+    workdir, given, output = runs.finished()[0], tmp_path / "in", tmp_path / "[/out] :smile:"
+    save(given / "[/red] :smile:.png")
+    bad = {
+        "clear\x1b[2J.png": b"bad",
+        "line\nbreak.png": b"bad",
+        os.fsdecode(b"\xff\xfe.png"): b"bad",
+        "claims.png": bad_images.bombs()["square.png"],
+        "noisy.tif": bad_images.whole()["tiff_deflate.tif"][:-40] + b"\xff" * 40,
+    }
+    for name, data in {**bad, "notes\x07.txt": b""}.items():
+        (given / name).write_bytes(data)
+    flags = (f"--workdir={workdir}", f"--input={given}", f"--output={output}", "--tasks=style_1")
+    ran = command(*flags)
+    assert ran.returncode == 3, ran.stderr
+    lines = ran.stderr.splitlines()
+    assert len(lines) == len(bad) and all(line.startswith("error: ") for line in lines), lines
+    for line in lines:
+        check_line(line)
+    assert f"1 done, in {output}; 5 failed" in ran.stdout
+    assert "\x1b" not in ran.stdout and "\x07" not in ran.stdout
+    assert [p for p in output.rglob("*") if p.is_file()] == [output / "[/red] :smile:.png"]
+
+
+@pytest.mark.parametrize(
+    ("flag", "words"),
+    [
+        ("--tile=0", "--tile=0"),
+        ("--tile=nan", "--tile=nan"),
+        ("--batch=-1", "--batch=-1"),
+        ("--batch=" + "9" * 30, "batch=999"),
+        ("--sweep=style_1=0:1:\u00b2", "TASK=FROM:TO:STEPS"),
+        ("--overwrite=perhaps", "--overwrite=perhaps"),
+    ],
+)
+def test_flags_that_make_no_sense(flag, words, tmp_path):
+    """Told before a network is opened."""
+    save(tmp_path / "a.png")
+    ran = command(
+        f"--workdir={tmp_path}", f"--input={tmp_path}", f"--output={tmp_path / 'o'}", flag
+    )
+    assert ran.returncode == 2 and ran.stderr.count("\n") == 1, ran.stderr
+    assert words in ran.stderr and not (tmp_path / "o").exists()

@@ -4,17 +4,24 @@ An image becomes uint8 [H, W, 3] RGB in 0..255. A mask becomes uint8 [H, W] with
 0..classes-1 and 255 = void. Whatever is wrong with a file ends in one `UserError` that names it.
 """
 
+import contextlib
 import io
 import os
+import stat
+import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
+from taskfusion_jax.data.limits import MOST_BYTES, check_cost, too_large
 from taskfusion_jax.errors import UserError
 
 VOID = 255
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")
+_LONGEST = 16
+"""How many times as long as wide an image may be that is enlarged."""
 # Only these decoders: some of Pillow's others start external programs.
 _FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
 _WIDE_GRAY = ("I", "I;16", "I;16B", "I;16L", "I;16N")
@@ -27,8 +34,8 @@ def read_image(path: str | os.PathLike, min_side: int = 0) -> np.ndarray:
     RGB, 16-bit gray is scaled from 0..65535 to 0..255, and an animation gives its first frame.
 
     Raises:
-      UserError: the file is missing, empty, damaged, no image, larger than Pillow's limit
-        against decompression bombs, or has a side shorter than `min_side`.
+      UserError: the file is missing, empty, no plain file, damaged, no image, more than
+        an image may be (see `data.limits`), or has a side shorter than `min_side`.
     """
     image = decode_image(_read_bytes(path), str(path))
     check_sides(image, str(path), min_side)
@@ -46,22 +53,28 @@ def read_picture(path: str | os.PathLike) -> tuple[np.ndarray, np.ndarray | None
       UserError: as `read_image`.
     """
     image = _decode(_read_bytes(path), str(path))
-    try:
-        ImageOps.exif_transpose(image, in_place=True)
-        image = _srgb(image)
+    with _telling(f"{path} cannot be converted to RGB", "save it as a PNG of 8 bits"):
+        image = _srgb(_turned(image))
         alpha = None
         if image.has_transparency_data:
             alpha = np.asarray(image.convert("RGBA"))[..., 3]
         return _rgb(image), None if alpha is None or alpha.min() == 255 else alpha
-    except Exception as error:
-        raise UserError(f"{path} cannot be converted to RGB ({_line(error)})") from error
+
+
+def _turned(image: Image.Image) -> Image.Image:
+    """As the camera says; damaged notes of it are as none."""
+    with contextlib.suppress(Exception):  # they raise a dozen types
+        ImageOps.exif_transpose(image, in_place=True)
+    return image
 
 
 def _srgb(image: Image.Image) -> Image.Image:
     """In sRGB, where a profile says what the colours are; a broken one is as none."""
     profile = image.info.get("icc_profile")
-    if not profile or image.mode not in ("RGB", "RGBA", "CMYK", "L"):
+    if not profile or image.mode in ("F", *_WIDE_GRAY):
         return image
+    if image.has_transparency_data or image.mode == "P":  # which would be lost with the old mode
+        image = image.convert("RGBA" if image.has_transparency_data else "RGB")
     mode = "RGBA" if image.mode == "RGBA" else "RGB"
     try:
         return ImageCms.profileToProfile(
@@ -82,11 +95,18 @@ def check_sides(image: np.ndarray, name: str, min_side: int) -> None:
 
 
 def enlarge(image: np.ndarray, min_side: int) -> np.ndarray:
-    """Enlarges an image [H, W, 3] whose shorter side is below `min_side` to that, bicubically."""
+    """Enlarges an image [H, W, 3] whose shorter side is below `min_side` to that, bicubically.
+
+    Of one more than 16 times as long as wide the middle is taken, as a line of pixels would become
+    gigabytes.
+    """
     height, width = image.shape[:2]
     shorter = min(height, width)
     if shorter >= min_side:
         return image
+    top, left = (max(side - _LONGEST * shorter, 0) // 2 for side in (height, width))
+    image = image[top : height - top, left : width - left]
+    height, width = image.shape[:2]
     size = tuple(round(side * min_side / shorter) for side in (width, height))
     return np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BICUBIC))
 
@@ -104,12 +124,8 @@ def decode_image(data: bytes, name: str, exif: bool = True) -> np.ndarray:
     `exif=False` leaves the pixels as they are stored, for masks that were drawn on those.
     """
     image = _decode(data, name)
-    try:
-        if exif:
-            ImageOps.exif_transpose(image, in_place=True)
-        return _rgb(image)
-    except Exception as error:
-        raise UserError(f"{name} cannot be converted to RGB ({_line(error)})") from error
+    with _telling(f"{name} cannot be converted to RGB", "save it as a PNG of 8 bits"):
+        return _rgb(_turned(image) if exif else image)
 
 
 def read_mask(
@@ -174,48 +190,59 @@ def look_up(raw: np.ndarray, table: np.ndarray, name: str, hint: str) -> np.ndar
 
 def _read_bytes(path: str | os.PathLike) -> bytes:
     try:
+        facts = os.stat(path)
+        if not stat.S_ISREG(facts.st_mode):  # reading a pipe would never end
+            raise UserError(f"{path} is no plain file: remove it")
+        if facts.st_size > MOST_BYTES:
+            raise UserError(
+                f"{path} has {facts.st_size / 1e6:.0f} MB, more than any image that is read "
+                f"({MOST_BYTES / 1e6:.0f} MB): make it smaller or remove it"
+            )
         return Path(path).read_bytes()
-    except OSError as error:
-        raise UserError(f"{path} cannot be read ({error.strerror}): check the path") from error
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} cannot be read ({_line(error)}): check the path") from error
+
+
+@contextlib.contextmanager
+def _telling(what: str, way: str) -> Iterator[None]:
+    """Whatever Pillow raises ends in one `UserError`; of what it warns nothing is said."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module=r"PIL\.")
+        try:
+            yield
+        except UserError:
+            raise
+        except Exception as error:  # Pillow raises a dozen types for damaged files
+            raise UserError(f"{what} ({_line(error)}): {way}") from error
 
 
 def _decode(data: bytes, name: str) -> Image.Image:
     """Opens and fully decodes an image, so that nothing can fail later."""
     if not data:
         raise UserError(f"{name} is empty (0 bytes): copy it again or remove it")
-    try:
-        image = Image.open(io.BytesIO(data), formats=_FORMATS)
-        _check_pixels(image)
+    with _telling(f"{name} is damaged", "copy it again or remove it"):
+        try:
+            image = Image.open(io.BytesIO(data), formats=_FORMATS)
+        except UnidentifiedImageError as error:
+            raise UserError(
+                f"{name} is not an image that can be read ({', '.join(_FORMATS)}): "
+                "convert it or remove it"
+            ) from error
+        except Image.DecompressionBombError as error:
+            raise too_large(name) from error
+        check_cost(image, data, name)
         image.load()
-    except UnidentifiedImageError as error:
-        raise UserError(
-            f"{name} is not an image that can be read ({', '.join(_FORMATS)}): "
-            "convert it or remove it"
-        ) from error
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise UserError(
-            f"{name} has more than {Image.MAX_IMAGE_PIXELS / 1e6:.0f} million pixels: "
-            "make it smaller or remove it"
-        ) from error
-    except Exception as error:  # Pillow raises a dozen types for damaged files
-        raise UserError(
-            f"{name} is damaged ({_line(error)}): copy it again or remove it"
-        ) from error
+        if not min(image.size):
+            raise UserError(f"{name} has no pixels: remove it")
     return image
-
-
-def _check_pixels(image: Image.Image) -> None:
-    """Pillow itself only warns up to twice its limit, too late for the memory of a worker."""
-    if image.width * image.height > Image.MAX_IMAGE_PIXELS:
-        raise Image.DecompressionBombError
 
 
 def _rgb(image: Image.Image) -> np.ndarray:
     if image.mode in _WIDE_GRAY:
-        gray = np.clip(np.asarray(image).astype(np.int64), 0, 65535)
+        gray = np.clip(np.asarray(image), 0, 65535).astype(np.uint32)
         return np.repeat(((gray * 255 + 32767) // 65535).astype(np.uint8)[..., None], 3, axis=-1)
     if image.mode == "F":
-        raise ValueError("floating-point pixels; save it with 8 or 16 bits")
+        raise ValueError("floating-point pixels")
     if image.has_transparency_data:
         image = image.convert("RGBA")
         white = Image.new("RGBA", image.size, "white")
@@ -224,4 +251,8 @@ def _rgb(image: Image.Image) -> np.ndarray:
 
 
 def _line(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
+    """What went wrong, in words where there are some."""
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    text = str(error)
+    return text if " " in text and "b'" not in text else "its contents make no sense"

@@ -1,5 +1,6 @@
 """Files that are whole or not there."""
 
+import hashlib
 import json
 import os
 from pathlib import Path
@@ -7,10 +8,18 @@ from typing import Any
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Writes a file under a temporary name, then renames it."""
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_bytes(content)
-    os.replace(partial, path)
+    """Writes a file under a temporary name beside it, then renames it; nothing stays of what could
+    not be written, and a link under the temporary name is not followed."""
+    digest = hashlib.sha256(os.fsencode(path.name)).hexdigest()
+    partial = path.with_name(f".{digest[:16]}.partial")  # short, as names have a longest length
+    try:
+        partial.unlink(missing_ok=True)  # of a process that was killed
+        with open(partial, "xb") as file:
+            file.write(content)
+        os.replace(partial, path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
 
 
 def write_text(path: Path, text: str) -> None:

@@ -1,9 +1,13 @@
 """Which files are read and where what comes of them is written: nowhere but in one folder."""
 
+import collections
+import contextlib
 import dataclasses
 import io
 import os
-from collections.abc import Sequence
+import sys
+import threading
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +15,9 @@ from PIL import Image
 
 from taskfusion_jax.data.images import SUFFIXES
 from taskfusion_jax.engine.files import write_bytes
-from taskfusion_jax.errors import UserError
+from taskfusion_jax.errors import OUT_OF_ROOM, UserError
+
+_quiet = threading.Lock()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,87 +28,171 @@ class Job:
     target: Path
 
 
-def find_images(given: Path) -> tuple[list[Path], int]:
+def find_images(given: Path, output: Path) -> tuple[list[Path], int]:
     """The images at a path: the file itself, or those of a folder and the folders below it.
 
-    Links to folders are not followed.
+    Links to folders are not followed, and results of earlier runs in `output` are no images.
 
     Returns:
       (paths in the order of their names, how many other files lie there).
 
     Raises:
-      UserError: there is nothing, or no image.
+      UserError: there is nothing, or no image, or a folder that cannot be read.
     """
-    if given.is_file():
+    if os.path.isfile(given):
         return [given], 0
-    if not given.is_dir():
-        raise UserError(f"--input={given}: there is no such file or folder")
+    if not os.path.isdir(given):
+        raise UserError(f"--input={given}: there is no such file or folder, check the path")
+    if _real(given) == _real(output):
+        raise UserError(f"--output={output} is the folder of the images: give another folder")
     found, others = [], 0
-    for folder, below, names in os.walk(given):
-        below[:] = sorted(name for name in below if not name.startswith("."))
+    for folder, below, names in os.walk(given, onerror=_unreadable):
+        below[:] = sorted(
+            name
+            for name in below
+            if not name.startswith(".") and _real(Path(folder, name)) != _real(output)
+        )
         for name in sorted(names):
             image = Path(name).suffix.lower() in SUFFIXES and not name.startswith(".")
             found += [Path(folder, name)] if image else []
             others += not image
     if not found:
-        raise UserError(f"--input={given} holds no image ({', '.join(SUFFIXES)})")
+        raise UserError(f"--input={given} holds no image ({', '.join(SUFFIXES)}): add one")
     return found, others
+
+
+def _unreadable(error: OSError) -> None:
+    raise UserError(
+        f"{error.filename} cannot be read ({error.strerror}): change its permissions or move it"
+    ) from error
 
 
 def plan(given: Path, images: Sequence[Path], output: Path) -> list[Job]:
     """Where each image's result goes: the same place below `output`, as PNG.
 
-    Two files whose names differ in the suffix alone keep theirs: a.jpg -> a.jpg.png.
+    Files whose results would have one name keep their suffix: a.jpg -> a.jpg.png.
     """
-    root = given if given.is_dir() else given.parent
-    names = [path.relative_to(root).with_suffix("") for path in images]
-    same = [str(name).casefold() for name in names]
-    return [
-        Job(
-            path,
-            output / (f"{path.relative_to(root)}.png" if same.count(key) > 1 else f"{name}.png"),
-        )
-        for path, name, key in zip(images, names, same, strict=True)
-    ]
+    root = given if os.path.isdir(given) else given.parent
+    names = [path.relative_to(root) for path in images]
+    targets = [f"{name.with_suffix('')}.png" for name in names]
+    whole: set[Path] = set()
+    while more := _alike(names, targets) - whole:  # again, as a.jpg.png may be there too
+        whole |= more
+        targets = [
+            f"{name}.png" if name in whole else target
+            for name, target in zip(names, targets, strict=True)
+        ]
+    return [Job(path, output / target) for path, target in zip(images, targets, strict=True)]
 
 
-def check_job(job: Job, root: Path, output: Path, overwrite: bool) -> None:
-    """Raises UserError where the source is a link out of its folder or no plain file, or the
-    result would lie outside `output` or on top of something."""
-    if job.source.is_symlink() and not _within(job.source, root):
-        raise UserError(f"{job.source} is a link to a place outside {root}: copy the file itself")
-    if not job.source.is_file():
-        raise UserError(f"{job.source} is no plain file: remove it")
-    if not _within(job.target, output):
-        raise UserError(f"{job.target} is a link to a place outside {output}: remove it")
-    if job.target.exists() and not overwrite:
-        raise UserError(f"{job.target} is there already: --overwrite replaces it")
-    if job.target.exists() and os.path.samefile(job.source, job.target):
-        raise UserError(f"{job.source} would be overwritten by its own result: change --output")
+def _alike(names: Sequence[Path], targets: Sequence[str]) -> set[Path]:
+    """The names whose targets others have too; some file systems tell no A from a."""
+    keys = [target.casefold() for target in targets]
+    counts = collections.Counter(keys)
+    return {name for name, key in zip(names, keys, strict=True) if counts[key] > 1}
+
+
+def check_source(source: Path, root: Path) -> None:
+    """Raises UserError where a file is a link out of its folder `root`."""
+    if os.path.islink(source) and not _within(source, root):
+        raise UserError(f"{source} is a link to a place outside {root}: copy the file itself")
+
+
+def check_target(
+    target: Path,
+    output: Path,
+    overwrite: bool,
+    read: Collection[tuple[int, int]] = (),
+) -> None:
+    """Raises UserError where a file would lie outside `output`, on top of something, or of one of
+    those that are read, whose `identity` is in `read`."""
+    if not _within(target, output):
+        raise UserError(f"{target} is a link to a place outside {output}: remove it")
+    if identity(target) in read:
+        raise UserError(f"{target} would be overwritten, but is itself read: change --output")
+    if os.path.isdir(target):
+        raise UserError(f"{target} is a folder, where a result should be: move it away")
+    if os.path.lexists(target) and not overwrite:
+        raise UserError(f"{target} is there already: --overwrite replaces it")
+
+
+def identity(path: Path) -> tuple[int, int] | None:
+    """Device and number of a file, the same for all its names; None where there is none."""
+    try:
+        facts = os.stat(path)
+    except OSError:
+        return None
+    return facts.st_dev, facts.st_ino
+
+
+def make_folder(output: Path) -> None:
+    """Makes the folder of the results. Raises UserError where it cannot be made."""
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        if error.errno in OUT_OF_ROOM:
+            raise
+        raise UserError(
+            f"--output={output} cannot be made ({error.strerror}): give another folder"
+        ) from error
 
 
 def _within(path: Path, folder: Path) -> bool:
-    return path.resolve().is_relative_to(folder.resolve())
+    return Path(_real(path)).is_relative_to(_real(folder))
+
+
+def _real(path: Path) -> str:
+    """Without links; unlike `Path.resolve`, of a circle of links too."""
+    return os.path.realpath(path)
 
 
 def write_picture(target: Path, image: np.ndarray, alpha: np.ndarray | None) -> None:
-    """Writes a PNG, whole or not at all.
+    """Writes a PNG as `write_file` does.
 
     Args:
-      target: in a folder that is made if absent.
+      target: of the file.
       image: float [H, W, 3] in [0, 1].
       alpha: uint8 [H, W] or None.
-
-    Raises:
-      UserError: it cannot be written.
     """
     pixels = np.rint(np.clip(image, 0, 1) * 255).astype(np.uint8)
     if alpha is not None:
         pixels = np.concatenate([pixels, alpha[..., None]], axis=-1)
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, "PNG")
+    write_file(target, file.getvalue())
+
+
+def write_file(target: Path, content: bytes) -> None:
+    """Writes a file, whole or not at all, in a folder that is made if absent.
+
+    Raises:
+      UserError: it cannot be written.
+      OSError: nothing can be written, as there is no room.
+    """
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        write_bytes(target, file.getvalue())
-    except (FileExistsError, NotADirectoryError) as error:
-        raise UserError(f"{target}: a file is in the way of its folder: {error}") from error
+        write_bytes(target, content)
+    except OSError as error:
+        if error.errno in OUT_OF_ROOM:
+            raise
+        raise UserError(
+            f"{target} cannot be written ({error.strerror}): rename the image, or change --output"
+        ) from error
+
+
+@contextlib.contextmanager
+def quiet_libraries() -> Iterator[None]:
+    """Nothing reaches the standard error output: libtiff prints what it thinks of a file there,
+    beside the one line that is made of it. One thread at a time."""
+    with _quiet, contextlib.ExitStack() as stack:
+        try:
+            kept = os.dup(2)
+        except OSError:  # it is closed
+            yield
+            return
+        stack.callback(os.close, kept)
+        sys.stderr.flush()
+        with open(os.devnull, "wb") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        stack.callback(os.dup2, kept, 2)
+        yield

@@ -2,6 +2,8 @@
 
 import collections
 import dataclasses
+import math
+import numbers
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -9,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from taskfusion_jax.data.arrays import as_array, check_images, to_bytes, to_unit
 from taskfusion_jax.data.images import enlarge
 from taskfusion_jax.data.pipeline import Crop
 from taskfusion_jax.engine import mesh as meshes
@@ -22,6 +25,8 @@ from taskfusion_jax.tasks.base import Task
 from taskfusion_jax.tasks.combined import parts_of
 
 Strengths = Mapping[str, float]
+MOST_PIECES = 1024
+"""Done at once; what comes of them waits in memory."""
 
 
 def load(workdir: str | Path, *, tile: int = 512, batch: int = 8) -> "Model":
@@ -33,11 +38,13 @@ def load(workdir: str | Path, *, tile: int = 512, batch: int = 8) -> "Model":
     Args:
       workdir: folder of the run, which may still be training.
       tile: side of the largest piece that the network sees at once, in pixels.
-      batch: how many pieces it sees at once.
+      batch: how many pieces it sees at once, up to 1,024.
 
     Raises:
-      UserError: there is no run or no checkpoint, or it is damaged.
+      UserError: there is no run or no checkpoint, or it is damaged, or a size is no whole number.
     """
+    _check_whole("tile", tile, 1 << 30)
+    _check_whole("batch", batch, MOST_PIECES)
     experiment, folder, state, _ = restore_run(Path(workdir))
     begun = [stage for stage in experiment.stages if stage.first < int(state.step)]
     labels: dict[str, tuple[str, ...]] = {}
@@ -71,8 +78,6 @@ class Model:
         batch: int = 8,
     ):
         """See `load`. stages: those that have begun; labels: task -> names of its classes."""
-        if tile < 1 or batch < 1:
-            raise UserError(f"tile={tile} and batch={batch} must be at least 1")
         self.config, self.method, self.workdir = experiment.config, experiment.method, workdir
         self.learnt = {name: s.name for s in stages for name, n in s.options.rows.items() if n}
         single = {part.name: part for n in self.learnt for part in parts_of(experiment.tasks[n])}
@@ -111,7 +116,7 @@ class Model:
           UserError: an unknown task, a strength out of range, tasks that do not go together, or
             images that are not as above.
         """
-        images = np.asarray(images)
+        images = as_array(images)
         single = images.ndim == 3
         images = images[None] if single else images
         check_images(images)
@@ -124,11 +129,14 @@ class Model:
         """As the call, for images of different sizes: one result for each, in their order.
 
         asked: images, each uint8 or float [H, W, 3], and what is to be done with each. Held at a
-        time are at most a batch of pieces, and the images that they belong to.
+        time are at most a batch of pieces, and the images that they belong to. Raises UserError as
+        the call, when it comes to the image.
         """
         waiting: collections.deque[Canvas] = collections.deque()
         pieces: list[_Piece] = []
-        for image, strengths in asked:
+        for given, strengths in asked:
+            image = as_array(given)
+            check_images(image[None])
             vector, task = self.vector(strengths), self.asked(strengths)
             labels = task is not None and task.labels > 0
             image = self._square(image) if labels else to_unit(image)
@@ -151,18 +159,25 @@ class Model:
         if not strengths:
             raise UserError(f"name a task and its strength, of {', '.join(self.tasks)}")
         vector = np.zeros(self.method.slots, np.float32)
+        shares = {}
         for name, strength in strengths.items():
             self._check_name(name)
-            if not 0 <= strength <= 1:  # NaN too
-                raise UserError(f"{name}={strength:g}: a strength lies between 0 and 1")
-            vector += np.float32(strength) * self.tasks[name].vector
-        some = [name for name in strengths if strengths[name]]
-        if not some and not self.method.blends:
-            raise UserError(f"{', '.join(strengths)}: a task of this run is done at strength 1")
+            shares[name] = _number(name, strength)
+            vector += np.float32(shares[name]) * self.tasks[name].vector
         if len(strengths) > 1 and (odd := [n for n in strengths if not _joins(self.tasks[n])]):
             raise UserError(f"{odd[0]} makes no image, so it goes with no other task: ask it alone")
+        if not self.method.blends:
+            self._check_whole_tasks(shares)
         self._picked(vector)
         return vector
+
+    def _check_whole_tasks(self, shares: Mapping[str, float]) -> None:
+        """Of methods that have parameters per task."""
+        asked = [name for name, share in shares.items() if share]
+        if not asked or any(shares[name] < 1 for name in asked):
+            raise UserError(f"{', '.join(shares)}: a task of this run is done at strength 1")
+        if len(asked) > 1 and not self.method.combines:
+            raise UserError(f"{', '.join(asked)}: a task of this run is done alone, ask for one")
 
     def _check_name(self, name: str) -> None:
         if name in self.tasks:
@@ -170,7 +185,7 @@ class Model:
         parts = name.split("+")
         if len(parts) > 1 and all(part in self.tasks for part in parts):
             ask = ",".join(f"{part}=1" for part in parts)
-            raise UserError(f"'{name}' is asked for by its parts: {ask}")
+            raise UserError(f"'{name}' is asked for by its parts: write {ask}")
         raise UserError(f"no task '{name}' was trained{did_you_mean(name, self.tasks)}")
 
     def asked(self, strengths: Strengths) -> Task | None:
@@ -249,29 +264,17 @@ def _joins(task: Task) -> bool:
     return task.makes_image and task.channels == 3
 
 
-def to_unit(image: np.ndarray) -> np.ndarray:
-    """uint8 or float -> float32 in [0, 1]."""
-    return image.astype(np.float32) / 255 if image.dtype == np.uint8 else image.astype(np.float32)
+def _number(name: str, strength: float) -> float:
+    """Whatever stands for a number from 0 to 1, as one."""
+    try:
+        number = math.nan if isinstance(strength, str | bytes) else float(strength)
+    except Exception:  # whatever a foreign type raises
+        number = math.nan
+    if not 0 <= number <= 1:  # NaN too
+        raise UserError(f"{name}={strength}: a strength is a number between 0 and 1")
+    return number
 
 
-def to_bytes(image: np.ndarray) -> np.ndarray:
-    """uint8, or float in [0, 1] -> uint8."""
-    return (
-        image if image.dtype == np.uint8 else np.rint(np.clip(image, 0, 1) * 255).astype(np.uint8)
-    )
-
-
-def check_images(images: np.ndarray) -> None:
-    """Raises UserError unless images are [B, H, W, 3], uint8 or floats in [0, 1]."""
-    wanted = "images must be [B, H, W, 3] or [H, W, 3], uint8 or floats in [0, 1]"
-    if images.ndim != 4 or images.shape[-1] != 3 or not images.size:
-        raise UserError(
-            f"{wanted}, but are {list(images.shape)}: put the channels last, and repeat gray thrice"
-        )
-    if images.dtype == np.uint8:
-        return
-    if not np.issubdtype(images.dtype, np.floating):
-        raise UserError(f"{wanted}, but are {images.dtype}: divide by 255, or convert to uint8")
-    least, most = float(images.min()), float(images.max())
-    if not (least >= -1e-3 and most <= 1 + 1e-3):
-        raise UserError(f"{wanted}, but reach from {least:g} to {most:g}: divide by 255")
+def _check_whole(name: str, value: int, most: float) -> None:
+    if not isinstance(value, numbers.Integral) or not 1 <= value <= most:
+        raise UserError(f"{name}={value}: give a whole number from 1 to {most}")

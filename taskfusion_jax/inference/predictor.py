@@ -13,10 +13,21 @@ from rich.console import Console
 from rich.table import Table
 
 from taskfusion_jax.data.images import read_picture
-from taskfusion_jax.engine.files import write_text
+from taskfusion_jax.data.limits import MOST_PIXELS
 from taskfusion_jax.engine.progress import Bar
-from taskfusion_jax.errors import UserError
-from taskfusion_jax.inference.files import Job, check_job, find_images, plan, write_picture
+from taskfusion_jax.errors import UserError, one_line
+from taskfusion_jax.inference.files import (
+    Job,
+    check_source,
+    check_target,
+    find_images,
+    identity,
+    make_folder,
+    plan,
+    quiet_libraries,
+    write_file,
+    write_picture,
+)
 from taskfusion_jax.inference.model import Model, Strengths
 
 TOP = 5
@@ -40,10 +51,17 @@ class Predictor:
         self._open: collections.deque[tuple[Job, np.ndarray | None]] = collections.deque()
 
     def __call__(self, given: Path, console: Console) -> int:
-        """Does every image at a path; returns how many results were written."""
-        images, others = find_images(given)
+        """Does every image at a path; returns how many results were written.
+
+        Raises:
+          UserError: there is no image, or no place for the results; no image was done then.
+        """
+        images, others = find_images(given, self.output)
         if others:
-            console.print(f"{others} files of {given} have no name of an image: left out")
+            say(console, f"no images by their names, so left out: {others} in {given}")
+        if self._labels:
+            check_target(self._table, self.output, self.overwrite)
+        make_folder(self.output)
         jobs, made, done = plan(given, images, self.output), [], 0
         with Bar(console, "images", 0, len(jobs), 1) as bar:
             for result in self.model.stream(self._read(jobs, given)):
@@ -58,16 +76,33 @@ class Predictor:
 
     def _read(self, jobs: list[Job], given: Path) -> Iterator[tuple[np.ndarray, Strengths]]:
         root = given if given.is_dir() else given.parent
+        read = {identity(job.source) for job in jobs} - {None}
         for job in jobs:
             try:
-                check_job(job, root, self.output, self.overwrite or self._labels)
-                image, alpha = read_picture(job.source)
+                check_source(job.source, root)
+                if not self._labels:
+                    check_target(job.target, self.output, self.overwrite, read)
+                with quiet_libraries():
+                    image, alpha = read_picture(job.source)
+                self._check_strip(image, job.source)
                 self.model.check(image, self.wanted[0], str(job.source))
             except UserError as error:
                 self.failed.append(str(error))
                 continue
             self._open.append((job, alpha))
             yield from ((image, strengths) for strengths in self.wanted)
+
+    def _check_strip(self, image: np.ndarray, name: Path) -> None:
+        pixels = math.prod(image.shape[:2]) * len(self.wanted)
+        if pixels > MOST_PIXELS:
+            raise UserError(
+                f"{name}: a strip of {len(self.wanted)} would have {pixels / 1e6:.0f} million "
+                f"pixels, more than {MOST_PIXELS / 1e6:.0f}: ask for fewer steps of --sweep"
+            )
+
+    @property
+    def _table(self) -> Path:
+        return self.output / "labels.csv"
 
     @property
     def _labels(self) -> bool:
@@ -83,6 +118,7 @@ class Predictor:
             return True
         try:
             whole = None if alpha is None else np.tile(alpha, (1, len(made)))
+            check_target(job.target, self.output, self.overwrite)  # again: time has passed
             write_picture(job.target, np.concatenate(made, axis=1), whole)
         except UserError as error:
             self.failed.append(str(error))
@@ -93,8 +129,13 @@ class Predictor:
         text, places = io.StringIO(), range(1, 1 + (len(self.labels[0]) - 1) // 2)
         head = (word for i in places for word in (f"label_{i}", f"probability_{i}"))
         csv.writer(text, lineterminator="\n").writerows([["file", *head], *self.labels])
-        self.output.mkdir(parents=True, exist_ok=True)
-        write_text(self.output / "labels.csv", text.getvalue())
+        # Names of files need not be Unicode.
+        write_file(self._table, text.getvalue().encode("utf-8", "backslashreplace"))
+
+
+def say(console: Console, text: str) -> None:
+    """Prints one line as it is, however long: file names are no mark-up."""
+    console.print(one_line(text), markup=False, emoji=False, highlight=False, soft_wrap=True)
 
 
 def list_tasks(model: Model, console: Console) -> None:
@@ -108,4 +149,4 @@ def list_tasks(model: Model, console: Console) -> None:
     together = [name for name in model.learnt if "+" in name]
     if together:
         ask = ",".join(f"{part}=1" for part in together[0].split("+"))
-        console.print(f"learnt together: {', '.join(together)}; ask for one as --tasks={ask}")
+        say(console, f"learnt together: {', '.join(together)}; ask for one as --tasks={ask}")

@@ -1,6 +1,10 @@
 """A run's newest checkpoint, opened to be used rather than trained."""
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
+
+from absl import logging
 
 from taskfusion_jax.engine.checkpoint import Checkpoints
 from taskfusion_jax.engine.state import State
@@ -35,10 +39,24 @@ def restore_run(workdir: Path, **evaluate) -> tuple[Experiment, Workdir, State, 
             "again, or add the field with its value in configs/common.py"
         ) from error
     by_name = {stage.name: stage for stage in experiment.stages}
-    checkpoints = Checkpoints(folder.path, config.checkpoint.keep, read_only=True)
-    restored = checkpoints.restore(lambda meta: experiment.abstract_state(by_name[meta["stage"]]))
-    checkpoints.close()
+    with _without_warnings():
+        checkpoints = Checkpoints(folder.path, config.checkpoint.keep, read_only=True)
+        restored = checkpoints.restore(
+            lambda meta: experiment.abstract_state(by_name[meta["stage"]])
+        )
+        checkpoints.close()
     if restored is None:
         raise UserError(f"{workdir}: no checkpoint yet; let it train until the first save")
     state, _, meta = restored
     return experiment, folder, state, meta
+
+
+@contextlib.contextmanager
+def _without_warnings() -> Iterator[None]:
+    """Orbax warns of what was asked of it: that it changes nothing."""
+    before = logging.get_verbosity()
+    logging.set_verbosity(logging.ERROR)
+    try:
+        yield
+    finally:
+        logging.set_verbosity(before)

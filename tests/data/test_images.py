@@ -1,6 +1,7 @@
 """Reading images and masks: every kind of pixel, every kind of broken file."""
 
 import io
+import os
 import struct
 import zlib
 
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from taskfusion_jax.data.images import read_image, read_mask, read_picture
+from taskfusion_jax.data.images import enlarge, read_image, read_mask, read_picture
 from taskfusion_jax.errors import UserError
 from tests.fails import fails
 
@@ -179,6 +180,21 @@ def test_too_small(tmp_path):
     fails(lambda: read_image(path, min_side=5), path, "6 x 4", "at least 5")
 
 
+def test_enlarging_a_line_of_pixels_takes_its_middle():
+    line = np.zeros((1, 6001, 3), np.uint8)
+    line[:, 2992:3009] = 255
+    large = enlarge(line, 32)
+    assert large.shape[0] == 32 and large.shape[1] <= 17 * 32 and (large == 255).all()
+    small = RNG.integers(0, 256, (4, 60, 3), np.uint8)  # as it always was
+    expected = Image.fromarray(small).resize((120, 8), Image.Resampling.BICUBIC)
+    np.testing.assert_array_equal(enlarge(small, 8), expected)
+
+
+def test_a_pipe_is_no_image(tmp_path):
+    os.mkfifo(tmp_path / "a.png")
+    fails(lambda: read_image(tmp_path / "a.png"), tmp_path / "a.png", "no plain file")
+
+
 IDS = np.array([[0, 1, 2], [10, 11, 0]], np.uint8)
 CLASS_IDS = np.array([[0, 1, 2], [10, 255, 0]], np.uint8)
 
@@ -279,6 +295,11 @@ def test_colours_of_a_profile_become_srgb(tmp_path):
     image, alpha = read_picture(path)
     assert alpha is None
     np.testing.assert_allclose(image, 255 * curved, atol=2)
+    key = tuple(RGB[0, 0].tolist())
+    clear = save(tmp_path / "c.png", RGB, icc_profile=linear_profile(), transparency=key)
+    image, alpha = read_picture(clear)
+    np.testing.assert_array_equal(alpha, np.where((key == RGB).all(-1), 0, 255))
+    np.testing.assert_allclose(image[alpha > 0], 255 * curved[alpha > 0], atol=2)
     broken = save(tmp_path / "b.png", RGB, icc_profile=b"no profile")
     np.testing.assert_array_equal(read_picture(broken)[0], RGB)
 

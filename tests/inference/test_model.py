@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 
 import taskfusion_jax
+from configs import matsumoto
 from taskfusion_jax import train
-from taskfusion_jax.inference.model import load
+from taskfusion_jax.experiment import Experiment
+from taskfusion_jax.inference.model import Model, load
 from taskfusion_jax.inference.restored import restore_run
 from tests import test_streams
 from tests.engine import runs
@@ -132,6 +134,11 @@ def test_images_that_are_none(film, images, words):
     fails(lambda: film(images, style_1=1), "images must be", *words)
 
 
+def test_nothing_is_said_when_a_run_is_opened(caplog):
+    load(runs.finished()[0])
+    assert not caplog.records
+
+
 def test_a_folder_without_a_run(tmp_path):
     fails(lambda: load(tmp_path / "nothing"), "no run here")
     assert not (tmp_path / "nothing").exists()
@@ -158,6 +165,16 @@ def test_one_set_of_parameters_does_one_task_at_full_strength(vit):
     fails(lambda: vit(noise(32, 32), some=0.5), "strength 1")
     fails(lambda: vit(noise(32, 32), some=1, few=1), "makes no image")
     fails(lambda: vit(noise(32, 32), some=0), "strength 1")
+
+
+def test_tasks_that_have_parameters_of_their_own_are_done_alone():
+    """What cannot be done is told by name."""
+    experiment = Experiment(matsumoto.get_config("piggyback,tiny"))
+    params = experiment.eval_params(experiment.init_state())
+    model = Model(experiment, params, experiment.stages, {}, "none")
+    fails(lambda: model.vector({"style_1": 1, "style_2": 1}), "style_1, style_2", "ask for one")
+    fails(lambda: model.vector({"style_1": 0.5}), "style_1", "strength 1")
+    assert model.vector({"style_1": 1, "style_2": 0}).sum() == 1
 
 
 def test_a_run_of_another_version_is_told(tmp_path):

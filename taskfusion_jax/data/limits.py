@@ -1,0 +1,52 @@
+"""What an image may cost: small files can ask for any amount of memory and time.
+
+Asked of a file whose header was read and whose pixels were not.
+"""
+
+import re
+
+from PIL import Image
+
+from taskfusion_jax.errors import UserError
+
+MOST_PIXELS = 89_478_485
+"""Of an image; Pillow's own limit, of which it only warns."""
+MOST_BYTES = 8 * MOST_PIXELS
+"""Of a file; as many as four channels of 16 bits take."""
+MOST_SCANS = 100
+"""Of a progressive JPEG: 50 bytes are enough to go over all pixels once more. Usual are ten."""
+_MARKER = re.compile(rb"\xff([^\x00\xff\xd0-\xd7])")
+_TILE_WIDTH, _TILE_LENGTH = 322, 323
+
+
+def check_cost(image: Image.Image, data: bytes, name: str) -> None:
+    """Raises UserError where decoding would take more than an image may; data: of the file."""
+    if max(image.width * image.height, _tile(image)) > MOST_PIXELS:
+        raise too_large(name)
+    if image.format in ("JPEG", "MPO") and (scans := _scans(data)) > MOST_SCANS:
+        raise UserError(
+            f"{name} is a JPEG of {scans} scans, more than {MOST_SCANS}: save it again or remove it"
+        )
+
+
+def too_large(name: str) -> UserError:
+    """The error for an image of too many pixels."""
+    return UserError(
+        f"{name} has more than {MOST_PIXELS / 1e6:.0f} million pixels: make it smaller or remove it"
+    )
+
+
+def _tile(image: Image.Image) -> int:
+    """Pixels of a TIFF's tile, which is decoded whole, however small the image is."""
+    tags = getattr(image, "tag_v2", {})
+    return int(tags.get(_TILE_WIDTH, 0)) * int(tags.get(_TILE_LENGTH, 0))
+
+
+def _scans(data: bytes) -> int:
+    """How often a JPEG goes over its pixels. Its other segments are skipped, as photographs and
+    videos stand in some, and what follows its end is not looked at."""
+    count, place = 0, 2
+    while (found := _MARKER.search(data, place)) and found[1] != b"\xd9":
+        count += found[1] == b"\xda"
+        place = found.end() + int.from_bytes(data[found.end() : found.end() + 2])
+    return count
