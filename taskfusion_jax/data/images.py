@@ -5,6 +5,7 @@ An image becomes uint8 [H, W, 3] RGB in 0..255. A mask becomes uint8 [H, W] with
 """
 
 import io
+import math
 import os
 from pathlib import Path
 
@@ -45,7 +46,15 @@ def read_picture(path: str | os.PathLike) -> tuple[np.ndarray, np.ndarray | None
     Raises:
       UserError: as `read_image`.
     """
-    image = _decode(_read_bytes(path), str(path))
+    return decode_picture(_read_bytes(path), str(path))
+
+
+def decode_picture(
+    data: bytes, name: str, most: float = math.inf
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Decodes the bytes of an image file as `read_picture` does; `name` is used in errors, and an
+    image of more than `most` pixels is refused before it is decoded."""
+    image = _decode(data, name, most)
     try:
         ImageOps.exif_transpose(image, in_place=True)
         image = _srgb(image)
@@ -54,7 +63,7 @@ def read_picture(path: str | os.PathLike) -> tuple[np.ndarray, np.ndarray | None
             alpha = np.asarray(image.convert("RGBA"))[..., 3]
         return _rgb(image), None if alpha is None or alpha.min() == 255 else alpha
     except Exception as error:
-        raise UserError(f"{path} cannot be converted to RGB ({_line(error)})") from error
+        raise UserError(f"{name} cannot be converted to RGB ({_line(error)})") from error
 
 
 def _srgb(image: Image.Image) -> Image.Image:
@@ -179,13 +188,14 @@ def _read_bytes(path: str | os.PathLike) -> bytes:
         raise UserError(f"{path} cannot be read ({error.strerror}): check the path") from error
 
 
-def _decode(data: bytes, name: str) -> Image.Image:
+def _decode(data: bytes, name: str, most: float = math.inf) -> Image.Image:
     """Opens and fully decodes an image, so that nothing can fail later."""
     if not data:
         raise UserError(f"{name} is empty (0 bytes): copy it again or remove it")
+    most = min(most, Image.MAX_IMAGE_PIXELS)
     try:
         image = Image.open(io.BytesIO(data), formats=_FORMATS)
-        _check_pixels(image)
+        _check_pixels(image, most)
         image.load()
     except UnidentifiedImageError as error:
         raise UserError(
@@ -194,8 +204,7 @@ def _decode(data: bytes, name: str) -> Image.Image:
         ) from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise UserError(
-            f"{name} has more than {Image.MAX_IMAGE_PIXELS / 1e6:.0f} million pixels: "
-            "make it smaller or remove it"
+            f"{name} has more than {most / 1e6:.3g} million pixels: make it smaller or remove it"
         ) from error
     except Exception as error:  # Pillow raises a dozen types for damaged files
         raise UserError(
@@ -204,9 +213,9 @@ def _decode(data: bytes, name: str) -> Image.Image:
     return image
 
 
-def _check_pixels(image: Image.Image) -> None:
+def _check_pixels(image: Image.Image, most: float) -> None:
     """Pillow itself only warns up to twice its limit, too late for the memory of a worker."""
-    if image.width * image.height > Image.MAX_IMAGE_PIXELS:
+    if image.width * image.height > most:
         raise Image.DecompressionBombError
 
 
