@@ -1,15 +1,11 @@
-"""The command `demo`: its page, in a real browser too."""
+"""The page of the command `demo`, without a browser."""
 
-import io
+import asyncio
 import os
 import re
-import shutil
 import socket
-import subprocess
 import sys
-import time
 import types
-from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
@@ -22,18 +18,6 @@ from taskfusion_jax.inference.service import Service
 from tests.engine import runs
 from tests.fails import fails
 from tests.inference import uploads
-
-BROWSER = next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), ""
-)
-RNG = np.random.default_rng(0)
-
-
-def command(*flags, **more):
-    line = [sys.executable, "-m", "taskfusion_jax.demo", *map(str, flags)]
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    return subprocess.Popen(line, cwd=runs.ROOT, env=runs.environment(**more), **pipes)
-
 
 # Without Gradio ----------------------------------------------------------------------------------
 
@@ -61,11 +45,16 @@ def test_ports():
 
 @pytest.fixture
 def gradio(monkeypatch, tmp_path):
-    """Gradio, which works in a folder of the test."""
+    """Gradio, working in a folder of the test. The event loops that it leaves open are closed."""
+    loops, new = [], asyncio.new_event_loop
+    monkeypatch.setattr(asyncio, "new_event_loop", lambda: loops.append(new()) or loops[-1])
     monkeypatch.setenv("GRADIO_ANALYTICS_ENABLED", "False")
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "cache"))
     (tmp_path / "cache").mkdir()
-    return pytest.importorskip("gradio")
+    yield pytest.importorskip("gradio")
+    for loop in loops:
+        loop.close()
+    asyncio.set_event_loop(None)
 
 
 def model_of(blends, combines):
@@ -149,82 +138,3 @@ def test_nothing_is_published(page):
     assert not blocks.analytics_enabled and blocks.delete_cache
     api = blocks.get_api_info()
     assert not api["named_endpoints"] and not api["unnamed_endpoints"]
-
-
-# The page in a browser ---------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def served(tmp_path_factory):
-    """The command on a run of six tasks: its process, its address, its folder for files."""
-    pytest.importorskip("gradio")
-    folder = tmp_path_factory.mktemp("served")
-    flags = (f"--workdir={runs.finished()[0]}", "--port=0", "--max_mb=1", "--max_megapixels=1")
-    process = command(*flags, TMPDIR=str(folder), JAX_LOG_COMPILES="1")
-    os.set_blocking(process.stderr.fileno(), False)
-    address = ""
-    while not address:
-        line = process.stdout.readline()
-        assert line, process.communicate()[1]
-        address = line.split()[0] if line.startswith("http") else ""
-    yield process, address, folder
-    process.kill()
-    process.communicate()
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    playwright = pytest.importorskip("playwright.sync_api")
-    if not BROWSER:
-        pytest.skip("no chromium, chromium-browser or google-chrome on the path")
-    with playwright.sync_playwright() as running:
-        options = ["--no-sandbox", "--disable-dev-shm-usage"]
-        browser = running.chromium.launch(executable_path=BROWSER, args=options)
-        yield browser
-        browser.close()
-
-
-@pytest.fixture
-def visit(served, chromium):
-    """The page in a fresh tab, once it shows a result, and the hosts that it talked to."""
-    tab = chromium.new_page(viewport={"width": 1280, "height": 900})
-    hosts, errors = set(), []
-    tab.on("request", lambda request: hosts.add(urlsplit(request.url).hostname))
-    tab.on("pageerror", lambda error: errors.append(str(error)))
-    tab.goto(served[1])
-    wait_for(tab, "pixels")
-    yield tab, hosts
-    assert not errors
-    tab.close()
-
-
-def wait_for(tab, words, seconds=60):
-    """Until the line says so."""
-    tab.wait_for_function(
-        "words => (document.querySelector('#line p')?.textContent ?? '').includes(words)",
-        arg=words,
-        timeout=1000 * seconds,
-    )
-
-
-def line(tab):
-    return tab.inner_text("#line p")
-
-
-def result(tab):
-    """The pixels of the result that is shown."""
-    source = tab.locator("#result img").last.get_attribute("src")
-    return np.asarray(Image.open(io.BytesIO(tab.request.get(source).body())).convert("RGB"))
-
-
-def choose(tab, name, data):
-    tab.locator("#input button[aria-label*='Remove'], #input button[aria-label*='Clear']").click()
-    wait_for(tab, "Drop an image")
-    file = {"name": name, "mimeType": "image/png", "buffer": data}
-    tab.locator("#input input[type=file]").set_input_files(file)
-
-
-def compiled(process):
-    """How many programs were compiled since the last look."""
-    time.sleep(0.5)
-    return (process.stderr.read() or "").count("Compiling ")

@@ -16,7 +16,7 @@ from taskfusion_jax.engine.progress import Bar
 from taskfusion_jax.errors import UserError
 from taskfusion_jax.inference.model import load
 from taskfusion_jax.inference.samples import Sample, samples
-from taskfusion_jax.inference.service import Service
+from taskfusion_jax.inference.service import MB, Service
 
 
 def serve(
@@ -33,7 +33,7 @@ def serve(
     Args:
       workdir: folder of the run.
       host, port: where; port 0 takes any that is free.
-      max_mb, max_megapixels: of the largest upload, in 1e6 bytes and 1e6 pixels.
+      max_mb, max_megapixels: of the largest upload, in MiB and 1e6 pixels.
       tile: side of the largest piece done at once, in pixels.
       console: where the address is printed.
 
@@ -111,7 +111,7 @@ def _launch(blocks, host: str, port: int, max_mb: int, look: dict) -> None:
             share=False,
             inbrowser=False,
             show_error=False,
-            max_file_size=max_mb * 10**6,
+            max_file_size=max_mb * MB,
             footer_links=[],
             run_history=False,
             enable_monitoring=False,

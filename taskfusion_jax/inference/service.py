@@ -19,6 +19,8 @@ from taskfusion_jax.inference.predictor import TOP
 
 SHOWN = 1280
 """Longest side of the copies that a page shows, in pixels; what is downloaded has them all."""
+MB = 2**20
+"""Bytes."""
 _FILE = "this file"  # names of visitors' files go nowhere, not even into messages
 
 
@@ -48,8 +50,8 @@ class Service:
     """Answers one visitor at a time, whoever calls it from however many threads."""
 
     def __init__(self, model: Model, max_mb: float, max_megapixels: float):
-        """max_mb: size of the largest file, in 1e6 bytes; max_megapixels: of the largest image."""
-        self.model, self._bytes, self._pixels = model, max_mb * 1e6, max_megapixels * 1e6
+        """max_mb: size of the largest file, in `MB`; max_megapixels: of the largest image."""
+        self.model, self._bytes, self._pixels = model, max_mb * MB, max_megapixels * 1e6
         self._alone = threading.Lock()
 
     def answer(self, data: bytes | None, strengths: Mapping[str, Any]) -> Answer:
@@ -101,7 +103,7 @@ class Service:
         if not data:
             return Answer("Drop an image, or take a sample.")
         if len(data) > self._bytes:
-            raise UserError(f"{_FILE} is larger than {self._bytes / 1e6:g} MB: make it smaller")
+            raise UserError(f"{_FILE} is larger than {self._bytes / MB:g} MB: make it smaller")
         wanted = self.wanted(strengths)
         with self._alone:
             vector = self.model.vector(wanted)

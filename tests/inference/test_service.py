@@ -111,7 +111,7 @@ def test_what_is_wrong_is_told_in_one_line(film):
 
 
 def test_limits(film):
-    refused(film.answer(b"x" * 1_000_001, {"style_1": 1}), "larger than 1 MB")
+    refused(film.answer(b"x" * (2**20 + 1), {"style_1": 1}), "larger than 1 MB")
     refused(film.answer(uploads.image(RNG, (400, 251)), {"style_1": 1}), "0.1 million pixels")
     assert not film.answer(uploads.image(RNG, (400, 250)), {"style_1": 1}).failed
     began = time.perf_counter()
