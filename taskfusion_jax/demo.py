@@ -12,6 +12,8 @@ of it comes; those of the samples are compiled before the page is up. Nobody is 
 password: with another --host than the default everybody who can reach this machine can use it.
 """
 
+import os
+import sys
 from pathlib import Path
 
 from absl import flags
@@ -33,9 +35,18 @@ def main() -> None:
     from taskfusion_jax.engine.progress import make_console
     from taskfusion_jax.inference.server import serve
 
+    cli.at_exit(_leave)
     console = make_console()
     limits = _MB.value, _PIXELS.value
     serve(workdir, _HOST.value, _PORT.value, *limits, _TILE.value, console)
+
+
+def _leave(code: int, failed: bool) -> None:
+    """At once: a picture that is still being made is for nobody, and threads that make one cannot
+    be ended otherwise."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 if __name__ == "__main__":

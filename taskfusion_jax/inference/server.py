@@ -28,7 +28,8 @@ def serve(
     tile: int,
     console: Console,
 ) -> None:
-    """Serves the page until it is interrupted.
+    """Serves the page until it is interrupted; then the process should end, as Gradio's threads
+    would wait for pages that stay open.
 
     Args:
       workdir: folder of the run.
@@ -40,7 +41,7 @@ def serve(
     Raises:
       UserError: no Gradio, no run, or nothing can be served there.
     """
-    with tempfile.TemporaryDirectory(prefix="taskfusion_demo_") as name:
+    with _temporary_folder() as name:
         folder = Path(name)
         _prepare(folder / "cache")
         port = free_port(host, port)
@@ -51,12 +52,14 @@ def serve(
         from taskfusion_jax.inference import page
 
         blocks = page.build(service, found, folder)
-        try:
-            _launch(blocks, host, port, max_mb, page.look())
-            console.print(f"{blocks.local_url} (Ctrl-C ends it)")
-            _wait()
-        finally:
-            blocks.close(verbose=False)
+        _launch(blocks, host, port, max_mb, page.look())
+        console.print(f"{blocks.local_url} (Ctrl-C ends it)")
+        _wait()
+
+
+def _temporary_folder() -> tempfile.TemporaryDirectory:
+    """Gone in the end, even while a visitor's file is being written."""
+    return tempfile.TemporaryDirectory(prefix="taskfusion_demo_", ignore_cleanup_errors=True)
 
 
 def _warm_up(service: Service, found: Sequence[Sample], console: Console) -> None:
