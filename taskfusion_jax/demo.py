@@ -4,7 +4,7 @@
 
 prints an address of this machine when the page is up; Ctrl-C ends it. It needs Gradio
 (`pip install -e ".[demo]"`), and neither it nor the page talks to any other machine. Files of
-visitors lie in a temporary folder for an hour at most, and are gone when it ends.
+visitors lie in a temporary folder for about an hour, and are gone when it ends.
 
 Images of any size are done as `predict` does them: filled up to sides of multiples of 32, in pieces
 where they are larger than --tile. Each such size is compiled once, in seconds, when the first image
