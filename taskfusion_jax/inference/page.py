@@ -34,6 +34,14 @@ STYLE = """
 #line p.failed { background: var(--error-background-fill); color: var(--error-text-color);
   border: 1px solid var(--error-border-color); }
 """
+# One visitor at a time, and raw values: `Service` reads files and numbers and tells what is wrong.
+_ALONE = {
+    "preprocess": False,
+    "concurrency_limit": 1,
+    "concurrency_id": "network",
+    "api_visibility": "private",
+    "show_progress": "minimal",
+}
 _BLENDS = """Every task has a **slot** of the task vector **c**. A slider is the number in its slot:
 0 leaves the task out, 1 asks for all of it, and several tasks are done in one pass of the network.
 With all sliders at 0 the image comes back as it went in."""
@@ -68,28 +76,7 @@ def build(service: Service, found: Sequence[Sample], folder: Path) -> gr.Blocks:
         gr.Markdown(_heading(model), elem_id="title")
         with gr.Row():
             with gr.Column(scale=5, min_width=320):
-                drop = gr.Image(
-                    value=paths[0],
-                    type="filepath",
-                    image_mode=None,
-                    sources=["upload", "clipboard"],
-                    label="Input: drop an image",
-                    buttons=[],
-                    height=260,
-                    elem_id="input",
-                )
-                gallery = gr.Gallery(
-                    list(zip(paths, (sample.name for sample in found), strict=True)),
-                    label="Samples",
-                    show_label=False,
-                    container=False,
-                    columns=len(found),
-                    height="auto",
-                    allow_preview=False,
-                    interactive=False,
-                    buttons=[],
-                    elem_id="samples",
-                )
+                drop, gallery = _input(paths, [sample.name for sample in found])
                 with gr.Row(elem_id="presets"):
                     buttons = {title: gr.Button(title, size="sm") for title in ready}
                 with gr.Row(elem_id="controls"):
@@ -98,8 +85,7 @@ def build(service: Service, found: Sequence[Sample], folder: Path) -> gr.Blocks:
                 shown = _Shown(model)
                 gr.Markdown(_explained(model), elem_id="explained")
 
-        numbers = itertools.count()
-        results = folder / "cache"
+        numbers, results = itertools.count(), folder / "cache"
 
         def answer(payload: Any, strengths: Mapping[str, Any]) -> list[Any]:
             given = service.answer(uploaded(payload, results), strengths)
@@ -111,20 +97,10 @@ def build(service: Service, found: Sequence[Sample], folder: Path) -> gr.Blocks:
         def take(event: gr.SelectData) -> str:
             return paths[event.index]
 
-        # Raw values: `Service` reads files and numbers itself, and tells what is wrong with them.
-        alone = {
-            "preprocess": False,
-            "concurrency_limit": 1,
-            "concurrency_id": "network",
-            "api_visibility": "private",
-            "show_progress": "minimal",
-            "show_progress_on": shown.components[:2],
-        }
-        inputs = [drop, *asked.components]
-        gr.on([page.load, drop.change], run, inputs, shown.components, **alone)
-        gr.on(
-            list(asked.triggers), run, inputs, shown.components, trigger_mode="always_last", **alone
-        )
+        alone = {**_ALONE, "show_progress_on": shown.components[:2]}
+        call = {"fn": run, "inputs": [drop, *asked.components], "outputs": shown.components}
+        gr.on([page.load, drop.change], **call, **alone)
+        gr.on(list(asked.triggers), **call, trigger_mode="always_last", **alone)
         gallery.select(take, None, drop, api_visibility="private", show_progress="hidden")
         for title, strengths in ready.items():
             buttons[title].click(
@@ -134,6 +110,33 @@ def build(service: Service, found: Sequence[Sample], folder: Path) -> gr.Blocks:
                 **alone,
             )
     return page.queue(max_size=64, api_open=False)
+
+
+def _input(paths: Sequence[str], names: Sequence[str]) -> tuple[gr.Image, gr.Gallery]:
+    """Where an image is dropped, and samples."""
+    drop = gr.Image(
+        value=paths[0],
+        type="filepath",
+        image_mode=None,
+        sources=["upload", "clipboard"],
+        label="Input: drop an image",
+        buttons=[],
+        height=260,
+        elem_id="input",
+    )
+    gallery = gr.Gallery(
+        list(zip(paths, names, strict=True)),
+        label="Samples",
+        show_label=False,
+        container=False,
+        columns=len(paths),
+        height="auto",
+        allow_preview=False,
+        interactive=False,
+        buttons=[],
+        elem_id="samples",
+    )
+    return drop, gallery
 
 
 class _Shown:
