@@ -6,6 +6,7 @@ An image becomes uint8 [H, W, 3] RGB in 0..255. A mask becomes uint8 [H, W] with
 
 import contextlib
 import io
+import math
 import os
 import stat
 import warnings
@@ -52,8 +53,16 @@ def read_picture(path: str | os.PathLike) -> tuple[np.ndarray, np.ndarray | None
     Raises:
       UserError: as `read_image`.
     """
-    image = _decode(_read_bytes(path), str(path))
-    with _telling(f"{path} cannot be converted to RGB", "save it as a PNG of 8 bits"):
+    return decode_picture(_read_bytes(path), str(path))
+
+
+def decode_picture(
+    data: bytes, name: str, most: float = math.inf
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Decodes the bytes of an image file as `read_picture` does; `name` is used in errors, and an
+    image of more than `most` pixels is refused before it is decoded."""
+    image = _decode(data, name, most)
+    with _telling(f"{name} cannot be converted to RGB", "save it as a PNG of 8 bits"):
         image = _srgb(_turned(image))
         alpha = None
         if image.has_transparency_data:
@@ -216,7 +225,7 @@ def _telling(what: str, way: str) -> Iterator[None]:
             raise UserError(f"{what} ({_line(error)}): {way}") from error
 
 
-def _decode(data: bytes, name: str) -> Image.Image:
+def _decode(data: bytes, name: str, most: float = math.inf) -> Image.Image:
     """Opens and fully decodes an image, so that nothing can fail later."""
     if not data:
         raise UserError(f"{name} is empty (0 bytes): copy it again or remove it")
@@ -230,7 +239,7 @@ def _decode(data: bytes, name: str) -> Image.Image:
             ) from error
         except Image.DecompressionBombError as error:
             raise too_large(name) from error
-        check_cost(image, data, name)
+        check_cost(image, data, name, most)
         image.load()
         if not min(image.size):
             raise UserError(f"{name} has no pixels: remove it")

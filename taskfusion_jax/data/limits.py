@@ -19,20 +19,22 @@ _MARKER = re.compile(rb"\xff([^\x00\xff\xd0-\xd7])")
 _TILE_WIDTH, _TILE_LENGTH = 322, 323
 
 
-def check_cost(image: Image.Image, data: bytes, name: str) -> None:
-    """Raises UserError where decoding would take more than an image may; data: of the file."""
-    if max(image.width * image.height, _tile(image)) > MOST_PIXELS:
-        raise too_large(name)
+def check_cost(image: Image.Image, data: bytes, name: str, most: float = MOST_PIXELS) -> None:
+    """Raises UserError where decoding would take more than an image may; data: of the file, most:
+    pixels that it may have, `MOST_PIXELS` at most."""
+    most = min(most, MOST_PIXELS)
+    if max(image.width * image.height, _tile(image)) > most:
+        raise too_large(name, most)
     if image.format in ("JPEG", "MPO") and (scans := _scans(data)) > MOST_SCANS:
         raise UserError(
             f"{name} is a JPEG of {scans} scans, more than {MOST_SCANS}: save it again or remove it"
         )
 
 
-def too_large(name: str) -> UserError:
+def too_large(name: str, most: float = MOST_PIXELS) -> UserError:
     """The error for an image of too many pixels."""
     return UserError(
-        f"{name} has more than {MOST_PIXELS / 1e6:.0f} million pixels: make it smaller or remove it"
+        f"{name} has more than {most / 1e6:.3g} million pixels: make it smaller or remove it"
     )
 
 
