@@ -2,8 +2,8 @@
 
     python tests/try_flags.py < lines.json
 
-Reads {verb: list of lists of words} and writes {verb: list of messages}, "" where all is well. Every
-line is parsed in a process of its own, as flags can be defined once only; nothing of JAX starts.
+Reads {verb: list of lists of words} and writes {verb: list of messages}, "" where all is well.
+Every line is parsed in a process of its own, as flags can be defined once only; no JAX starts.
 """
 
 import importlib
