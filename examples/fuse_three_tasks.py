@@ -40,6 +40,8 @@ def config():
     for stage in made.stages.values():
         stage.rows = {name: n for name, n in stage.rows.items() if name not in LEFT_OUT}
         stage.steps = max(1, stage.steps // 4)
+    for name in LEFT_OUT:
+        del made.tasks[name]
     return made
 
 

@@ -94,7 +94,7 @@ class Command:
 
     Attributes:
       page: where it stands.
-      verb: one of `VERBS`, or "" where flags stand alone.
+      verb: should be one of `VERBS`; "" where flags stand alone.
       words: what follows, placeholders filled in.
     """
 
@@ -126,7 +126,8 @@ def command(page: str, line: str) -> Command | None:
         words = ["", *words]
     elif ".py:" in words[0]:
         words = ["", f"--config=configs/{words[0].removeprefix('configs/')}", *words[1:]]
-    if words[0] not in ("", *VERBS):
+    ours = words[0] in ("", *VERBS) or "python -m taskfusion_jax." in line or "--config=" in line
+    if not ours:
         return None
     return Command(page, words[0], tuple(map(_filled, _whole(words[1:]))))
 
