@@ -172,8 +172,6 @@ def _saved() -> list[str]:
     return [name for page in pages.pages() for name in page.files]
 
 
-
-
 def _is_there(path: str) -> bool:
     """Whether a path of the project exists; those that begin with no folder of it are the
     reader's own."""
@@ -221,7 +219,7 @@ def test_python_compiles(page):
         ast.parse(code)
 
 
-@pytest.mark.parametrize("page", [p for p in pages.pages() if p.name.endswith(".md")], ids=lambda page: page.name)
+@pytest.mark.parametrize("page", pages.pages(), ids=lambda page: page.name)
 def test_links_lead_somewhere(page):
     """To files that exist, and to headings that their pages have."""
     here = (runs.ROOT / page.name).parent
