@@ -209,7 +209,8 @@ def train_batches(
       groups: groups per global batch; a multiple of `processes`.
       seed: seed of shuffling, cropping and corruption.
       start: number of batches drawn before.
-      process, processes: this process's shard.
+      process: number of this process.
+      processes: how many there are; each takes its groups of a batch.
 
     Yields:
       input, clean: uint8 [groups / processes, rows, size, size, 3]; mask: uint8 without the 3;

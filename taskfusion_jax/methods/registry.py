@@ -23,6 +23,7 @@ from taskfusion_jax.methods.shared_enc import SharedEnc
 from taskfusion_jax.methods.shared_trunk import SharedTrunk
 from taskfusion_jax.methods.single import Single
 from taskfusion_jax.methods.vit_parts import ViTParts
+from taskfusion_jax.named import find_class
 
 METHODS = {
     "film": Film,
@@ -54,9 +55,8 @@ def build_method(config: ConfigDict, channels: Mapping[int, int] | None = None) 
     Raises:
       UserError: an unknown method or dtype.
     """
-    for field, known in (("method", METHODS), ("dtype", DTYPES)):
-        if config[field] not in known:
-            hint = did_you_mean(config[field], known)
-            raise UserError(f"config.{field}: no '{config[field]}'{hint}")
+    made = find_class(config.method, METHODS, Method, "config.method")
+    if config.dtype not in DTYPES:
+        raise UserError(f"config.dtype: no '{config.dtype}'{did_you_mean(config.dtype, DTYPES)}")
     channels = channels or {task.slot: 3 for task in config.tasks.values()}
-    return METHODS[config.method](config, channels)
+    return made(config, channels)

@@ -6,6 +6,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from taskfusion_jax.errors import UserError, did_you_mean
+from taskfusion_jax.named import find_class
 from taskfusion_jax.tasks import losses
 from taskfusion_jax.tasks.base import Task
 from taskfusion_jax.tasks.class_maps import ClassScores, PaintedClasses
@@ -51,9 +52,7 @@ def _single(name: str, options: ConfigDict, slots: int) -> Task:
     field, options = f"config.tasks.{name}", options.to_dict()
     _check_present(field, options, ("kind", "slot", "loss"))
     kind, slot = options.pop("kind"), options.pop("slot")
-    if kind not in KINDS:
-        raise UserError(f"{field}.kind: no kind '{kind}'{did_you_mean(kind, KINDS)}")
-    made = KINDS[kind]
+    made = find_class(kind, KINDS, Task, f"{field}.kind")
     _check_terms(f"{field}.loss", options["loss"], made.gives)
     options["loss"] = {term: weight for term, weight in options["loss"].items() if weight}
     active = () if slot == 0 else (slot,)

@@ -173,7 +173,7 @@ def test_terms_without_weight_are_left_out():
             "tasks.classes.loss: 'cross_entropy' needs scores of pixels; only .*'class_scores'",
         ),
         (_config(cross_entropi=1.0), "no loss term 'cross_entropi' .did you mean 'cross_entropy'"),
-        (_config("class_score", l2=1.0), "no kind 'class_score' .did you mean 'class_scores'"),
+        (_config("class_score", l2=1.0), "kind: no 'class_score' .did you mean 'class_scores'"),
         (_config(content=1.0), "'content' needs a painting"),
     ],
 )

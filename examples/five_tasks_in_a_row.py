@@ -1,0 +1,69 @@
+"""Five tasks one after another: fine-tuning forgets, masks on a frozen network do not.
+
+    python -m examples.five_tasks_in_a_row
+
+Two U-Nets learn two segmentations, colourisation and two styles in this order. One goes on training
+all its weights; of the other only the first task moves them, and each later task learns which of
+them to leave out: one bit per weight. After every task the first one is measured again. Running
+it again skips what is done; `--quick` takes one step per task.
+"""
+
+from pathlib import Path
+
+import numpy as np
+from absl import flags
+
+from configs import compared, matsumoto
+from examples.pictures import contact_sheet
+from taskfusion_jax import cli, compare
+from taskfusion_jax.engine.files import read_json
+
+WORKDIR = cli.define_workdir()
+QUICK = flags.DEFINE_bool("quick", False, "One step on tiny images.")
+RUNS = ("finetune", "piggyback")
+FIRST = matsumoto.TASKS[0]
+
+
+def config():
+    """matsumoto.py with two of its methods, in a quarter of its steps."""
+    base = matsumoto.base({"tiny" if QUICK.value else "small"})
+    base.name = "five_tasks"
+    for stage in base.stages.values():
+        stage.steps = max(1, stage.steps // 4)
+    runs = {name: matsumoto.run(base, name, matsumoto.TASKS) for name in RUNS}
+    return matsumoto.with_measures(compared.comparison(base, runs, {"Five tasks": RUNS}, set()))
+
+
+def main() -> int:
+    """Trains both, prints a table, draws a picture."""
+    workdir = Path(WORKDIR.value or "runs/examples/five_tasks_in_a_row")
+    if code := compare.run(config(), workdir, None):
+        return code
+    print(f"mIoU of {FIRST} after each task")
+    print(" " * 12 + "".join(f"{name:>16}" for name in matsumoto.TASKS))
+    rows = {}
+    for name in RUNS:
+        run = workdir / "runs" / f"{name}_seed0"
+        matrix = read_json(run / "results.json")["matrix"]
+        scores = [matrix[stage][f"{FIRST}/miou"] for stage in matsumoto.TASKS]
+        print(f"{name:12}" + "".join(f"{score:16.3f}" for score in scores))
+        for task in (FIRST, "colourisation"):
+            begun = matsumoto.TASKS.index(task)
+            shown = [_pictures(run, stage)[task] for stage in matsumoto.TASKS[begun:]]
+            blank = [np.ones_like(shown[0])] * begun
+            rows[f"{name}+{task}"] = [*blank, *shown]
+    labels = [f"then {name}" if i else name for i, name in enumerate(matsumoto.TASKS)]
+    contact_sheet(workdir / "forgetting.png", "What is left of a task", labels, rows)
+    print(f"All tables: {workdir / 'report.html'}")
+    return 0
+
+
+def _pictures(run: Path, stage: str) -> dict[str, np.ndarray]:
+    """Task -> the network's output for one test image after the stage."""
+    with np.load(run / "evaluations" / f"{stage}.npz") as arrays:
+        outputs = {name.partition("/")[0]: name for name in arrays if name.endswith("/output")}
+        return {task: arrays[name][1] for task, name in outputs.items()}
+
+
+if __name__ == "__main__":
+    cli.run(main)
