@@ -12,13 +12,13 @@ import pytest
 from PIL import Image
 
 from configs import matsumoto
+from taskfusion_jax.demo.samples import samples
+from taskfusion_jax.demo.service import SHOWN, Service, uploaded
 from taskfusion_jax.experiment import Experiment
 from taskfusion_jax.inference.model import Model, load
-from taskfusion_jax.inference.samples import samples
-from taskfusion_jax.inference.service import SHOWN, Service, uploaded
 from tests import test_streams
+from tests.demo import uploads
 from tests.engine import runs
-from tests.inference import uploads
 
 RNG = np.random.default_rng(0)
 STRANGE = (

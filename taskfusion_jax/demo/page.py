@@ -8,11 +8,11 @@ from typing import Any
 
 import gradio as gr
 
-from taskfusion_jax.inference.controls import controls, presets
+from taskfusion_jax.demo.controls import controls, presets
+from taskfusion_jax.demo.samples import Sample
+from taskfusion_jax.demo.service import Answer, Service, uploaded
 from taskfusion_jax.inference.files import write_picture
 from taskfusion_jax.inference.model import Model
-from taskfusion_jax.inference.samples import Sample
-from taskfusion_jax.inference.service import Answer, Service, uploaded
 
 KEPT_S = 3600
 """How long files of visitors are kept, in seconds, while the page is up."""

@@ -32,8 +32,8 @@ def main() -> None:
     """Serves `--workdir` until it is interrupted."""
     workdir = Path(cli.required(_WORKDIR))
     # Slow to import, so --help and bad flags answer at once.
+    from taskfusion_jax.demo.server import serve
     from taskfusion_jax.engine.progress import make_console
-    from taskfusion_jax.inference.server import serve
 
     cli.at_exit(_leave)
     console = make_console()

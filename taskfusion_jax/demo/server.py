@@ -12,11 +12,11 @@ from pathlib import Path
 
 from rich.console import Console
 
+from taskfusion_jax.demo.samples import Sample, samples
+from taskfusion_jax.demo.service import MB, Service
 from taskfusion_jax.engine.progress import Bar
 from taskfusion_jax.errors import UserError
 from taskfusion_jax.inference.model import load
-from taskfusion_jax.inference.samples import Sample, samples
-from taskfusion_jax.inference.service import MB, Service
 
 
 def serve(
@@ -49,7 +49,7 @@ def serve(
         service = Service(load(workdir, tile=tile, batch=1), max_mb, max_megapixels)
         found = samples(service.model)
         _warm_up(service, found, console)
-        from taskfusion_jax.inference import page
+        from taskfusion_jax.demo import page
 
         blocks = page.build(service, found, folder)
         _launch(blocks, host, port, max_mb, page.look())

@@ -14,8 +14,8 @@ import pytest
 from PIL import Image
 
 from taskfusion_jax.inference.model import load
+from tests.demo import uploads
 from tests.engine import runs
-from tests.inference import uploads
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 BROWSER = next(filter(None, map(shutil.which, BROWSERS)), "")

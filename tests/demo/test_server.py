@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from taskfusion_jax.inference import server
+from taskfusion_jax.demo import server
+from taskfusion_jax.demo.samples import samples
+from taskfusion_jax.demo.service import Service
 from taskfusion_jax.inference.model import load
-from taskfusion_jax.inference.samples import samples
-from taskfusion_jax.inference.service import Service
+from tests.demo import uploads
 from tests.engine import runs
 from tests.fails import fails
-from tests.inference import uploads
 
 # Without Gradio ----------------------------------------------------------------------------------
 
@@ -73,7 +73,7 @@ def model_of(blends, combines):
     ],
 )
 def test_controls_fit_the_method(gradio, blends, combines, kinds, read):
-    from taskfusion_jax.inference.controls import controls, presets
+    from taskfusion_jax.demo.controls import controls, presets
 
     model, wish = model_of(blends, combines), {"a": 1.0, "b": 1.0}
     asked = controls(model, wish)
@@ -85,7 +85,7 @@ def test_controls_fit_the_method(gradio, blends, combines, kinds, read):
 
 def test_what_browsers_send_for_controls(gradio):
     """Values come as they were sent; what is none asks for nothing, which the model refuses."""
-    from taskfusion_jax.inference.controls import controls
+    from taskfusion_jax.demo.controls import controls
 
     for combines, good in ((True, ["a"]), (False, "a")):
         asked = controls(model_of(False, combines), {"a": 1.0})
@@ -97,7 +97,7 @@ def test_what_browsers_send_for_controls(gradio):
 @pytest.fixture
 def page(gradio, tmp_path):
     """The page of a run with six tasks, and its function that a slider calls."""
-    from taskfusion_jax.inference import page
+    from taskfusion_jax.demo import page
 
     service = Service(load(runs.finished()[0], tile=64, batch=1), 1, 0.1)
     blocks = page.build(service, samples(service.model)[:2], tmp_path)
