@@ -1,6 +1,5 @@
 """What all commands share: their flags, and errors as one line."""
 
-import errno
 import importlib.util
 import logging as python_logging
 import sys
@@ -11,11 +10,10 @@ from pathlib import Path
 from absl import app, flags, logging
 from ml_collections import ConfigDict, config_flags
 
-from taskfusion_jax.errors import UserError, did_you_mean
+from taskfusion_jax.errors import OUT_OF_ROOM, UserError, did_you_mean
 
 USER_ERROR = 2
 """Exit code where the user can mend what is wrong."""
-_OUT_OF_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 
 
 def define_config() -> flags.FlagHolder | flags.Flag:
@@ -37,8 +35,8 @@ def define_workdir() -> flags.FlagHolder | flags.Flag:
 
 
 def required(holder: flags.FlagHolder):
-    """The value of a flag. Raises UserError where it was not given."""
-    if holder.value is None:
+    """The value of a flag. Raises UserError where it was not given, or is empty."""
+    if holder.value in (None, ""):
         raise UserError(f"--{holder.name} is missing; --help explains it")
     if holder.name == "config" and not isinstance(holder.value, ConfigDict):
         raise UserError(_flag_error(sys.argv, TypeError("get_config() returns no ConfigDict")))
@@ -67,7 +65,7 @@ def run(main: Callable[[], int | None]) -> None:
         except KeyboardInterrupt:
             code = _complain("interrupted", 130)
         except OSError as error:
-            if error.errno not in _OUT_OF_ROOM:
+            if error.errno not in OUT_OF_ROOM:
                 raise
             code = _complain(f"{error}; free some space and run the same command again")
         finally:

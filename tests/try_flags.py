@@ -59,7 +59,7 @@ def alone(act: Callable[[], str]) -> str:
 
 def tried(verb: str, lines: list[list[str]]) -> str:
     """JSON of the messages about the lines of one verb."""
-    package = ".__main__" if verb in ("benchmark", "scaling") else ""
+    package = ".__main__" if verb in ("benchmark", "demo", "scaling") else ""
     importlib.import_module(f"taskfusion_jax.{verb}{package}")
     answers = [unknown(words) or alone(lambda words=words: parse(verb, words)) for words in lines]
     return json.dumps(answers)

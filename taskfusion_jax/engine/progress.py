@@ -52,8 +52,9 @@ class Bar:
             return
         pace = (now - began) / (done - first)
         left = (self._total - done) * pace
+        speed = self._images / pace
         rest = (
-            f"{self._images / pace:.0f} images/s, "
+            f"{speed:.{int(speed < 10)}f} images/s, "
             + (f"loss {loss:.4f}, " if math.isfinite(loss) else "")
             + f"{int(left // 60)}:{int(left % 60):02d} left"
         )

@@ -33,7 +33,7 @@ def restore_run(workdir: Path, **evaluate) -> tuple[Experiment, Workdir, State, 
     config.mesh.update({"data": -1, "fsdp": 1, "model": 1})
     try:
         experiment = Experiment(config)
-    except AttributeError as error:  # as ml_collections says it
+    except (AttributeError, KeyError) as error:  # as ml_collections says it
         raise UserError(
             f"{workdir}/config.json is of another version, or changed: no field {error}; train it "
             "again, or add the field with its value in configs/common.py"
