@@ -82,7 +82,7 @@ def networks(model: Model, task: str = "") -> list[Network]:
       task: do this one alone; its vector is folded into the parameters.
 
     Raises:
-      UserError: no such task, or a method whose network is not one pass of its backbone.
+      UserError: no such task.
     """
     if task:
         return [_folded(_of_task(model, task))]
@@ -108,13 +108,8 @@ def _of_task(model: Model, name: str) -> Network:
 
 def _network(model: Model, name: str, picked: dict, task: Task | None) -> Network:
     backbone, config = model.method.backbone, model.config
-    if "pool" in picked or getattr(model.method, "pooled", False):
-        raise UserError(
-            f"config.method={config.method} runs its network twice to find prompts, which no "
-            "export can say yet: train with vit_parts"
-        )
     params = {key: np.asarray(x) for key, x in names.flatten(picked).items()}
-    options, run = _FORMS[config.backbone](backbone, config, params)
+    options, run = _FORMS[config.backbone](model, params)
     told = config.backbone == "transform_net"
     return Network(
         name,
@@ -129,47 +124,55 @@ def _network(model: Model, name: str, picked: dict, task: Task | None) -> Networ
     )
 
 
-def _transform_net(backbone, config, params):
-    net: TransformNet = backbone.net
+def _transform_net(model, params):
+    net: TransformNet = model.method.backbone.net
     attention = None
     if net.attention:
         part: Any = net.attention(parent=None)
         attention = (part.reduction, part.shift)
     options = {
         **{k: getattr(net, k) for k in ("width", "blocks", "input_gate", "pixel_gate", "skips")},
-        "slots": config.slots,
+        "slots": model.config.slots,
         "norm": NORMS[net.norm],
         "encoder_norm": NORMS[net.encoder_norm or net.norm],
         "attention": attention,
     }
-    return options, backbone.apply
+    return options, model.method.backbone.apply
 
 
-def _unet(backbone, config, params):
-    outputs = params["head/kernel"].shape[-1]
+def _unet(model, params):
+    outputs, backbone = params["head/kernel"].shape[-1], model.method.backbone
     net = backbone.net.clone(out=outputs)
     options = {"outputs": outputs, "widths": list(backbone.widths)}
     return options, lambda tree, x, c: net.apply({"params": tree}, x)
 
 
-def _resnet(backbone, config, params):
+def _resnet(model, params):
     blocks = len({name.split("/")[1] for name in params if name.startswith("blocks/")})
-    return {"width": config.resnet.width, "blocks": blocks}, backbone.apply
+    options = {"width": model.config.resnet.width, "blocks": blocks}
+    return options, model.method.backbone.apply
 
 
-def _vit(backbone, config, params):
-    classes = params["head/kernel"].shape[-1]
-    net = backbone.net.clone(classes=classes)
+def _vit(model, params):
+    net, config = model.method.backbone.net, model.config
+    pool = {k.removeprefix("pool/"): list(x.shape) for k, x in params.items() if "pool/" in k}
     own = {k.removeprefix(HOOKS): list(x.shape) for k, x in params.items() if k.startswith(HOOKS)}
     options = {
         **{k: getattr(net, k) for k in ("width", "depth", "heads", "patch")},
-        "classes": classes,
+        "classes": params["head/kernel"].shape[-1],
         "side": config.data.size,
         "own": own,
+        "pool": pool,
+        "top": config.pool.top if pool else 0,
         "mean": list(config.vit.mean),
         "std": list(config.vit.std),
     }
-    return options, lambda tree, x, c: backbone.run_with(net, tree, x)
+
+    def run(tree, x, c):
+        head = tree["head"]
+        return model.method.represent(tree, x) @ head["kernel"] + head["bias"][None]
+
+    return options, run
 
 
 _FORMS = {"transform_net": _transform_net, "unet": _unet, "resnet": _resnet, "vit": _vit}

@@ -62,6 +62,13 @@ PARTS = [name for name, parts in vit_continual.PARTS.items() if len(parts) == 1]
 
 
 @pytest.mark.slow
+def test_a_vit_whose_images_pick_prompts(tmp_path):
+    config = vit_continual.get_config("l2p,embedded,tiny")
+    config.vit.weights = ""
+    assert_equal(networks(model(config, tmp_path))[-1], (1, 32, 32), (3, 32, 32))
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("parts", [*PARTS, "prefixes,rkr"])
 def test_a_vit_with_each_part(parts, tmp_path):
     config = vit_continual.get_config("head,embedded,tiny")

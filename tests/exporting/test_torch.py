@@ -110,10 +110,14 @@ def test_a_vit_with_each_part(parts, tmp_path):
     assert_equal(made[-1])
 
 
-def test_pools_are_refused(tmp_path):
-    config = vit_continual.get_config("l2p,embedded,tiny")
-    config.vit.weights = ""
-    fails(lambda: networks(model(config, tmp_path)), "config.method=l2p", "vit_parts")
+@pytest.mark.parametrize("method", ["l2p", *slowly("dualprompt")])
+def test_a_vit_with_a_pool(method, tmp_path):
+    """Images pick their prompts, in PyTorch as in JAX; of DualPrompt the task is known."""
+    config = vit_continual.get_config(f"{method},embedded,tiny")
+    config.vit.weights, config.pool.size = "", 20
+    made = networks(model(config, tmp_path))[-1]
+    assert bool(made.options["top"]) == (method == "l2p")
+    assert_equal(made)
 
 
 @pytest.mark.parametrize("config", ["film", "unet", "vit"])

@@ -55,7 +55,7 @@ class ChainedFilmNorm(nn.Module):
 
     def forward(self, x, c):
         gamma, beta = self.generator.bias.chunk(2)
-        gamma, beta = gamma[None].expand(len(c), -1), beta[None].expand(len(c), -1)
+        gamma, beta = gamma[None].expand(c.shape[0], -1), beta[None].expand(c.shape[0], -1)
         for slot in range(c.shape[1]):
             scale, shift = (c[:, slot, None] * self.generator.weight[None, :, slot]).chunk(2, dim=1)
             gamma, beta = (1 + scale) * gamma, (1 + scale) * beta + shift
@@ -138,7 +138,7 @@ class Net(nn.Module):
 
         A network of one task takes no c.
         """
-        c = x.new_ones(len(x), self.slots) if c is None else c
+        c = x.new_ones(x.shape[0], self.slots) if c is None else c
 
         def layer(h, name):
             return self.get_submodule(f"{name}_norm")(self.get_submodule(name)(h), c)
