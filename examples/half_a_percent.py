@@ -6,8 +6,8 @@ A ViT is trained once on the handwritten digits 0 to 3. Then it learns to tell 4
 after that 7, 8 and 9, and four kinds of shapes: by a new output layer alone, by low-rank changes
 (LoRA, rank 1, about half a percent of the network for each task), and by training all its weights.
 The table says what each adds, learns and keeps: mean accuracy over the three tasks was 0.59, 0.64
-and 0.74 as learnt, and 0.59, 0.64 and 0.30 at the end (seed 0). That took 19 minutes on two CPU cores
-that much other work shared, and six minutes of CPU time. Running it again skips what is done;
+and 0.74 as learnt, and 0.59, 0.64 and 0.30 at the end (seed 0). That took 19 minutes on two CPU
+cores that much other work shared, and six minutes of CPU time. Running it again skips what is done;
 `--quick` takes one step per task.
 """
 
