@@ -4,7 +4,10 @@
 
 One network learns to mend images, to cut objects out and to paint, first each alone, then two at
 once. Then it is asked for what it never learnt: all three at once, and a style at strengths between
-0 and 1. Running it again draws the pictures again; `--quick` takes one step, to try that it runs.
+0 and 1. One sees rough cut-outs, noise that is half gone, and that all three at once come out weak:
+seed 0 came to 19.2 dB in restoration (untouched 16.2) and IoU 0.76 in segmentation (0.32). That
+took 20 minutes on two CPU cores that much other work shared, and seven minutes of CPU time. Running
+it again draws the pictures again; `--quick` takes one step, to try that it runs.
 """
 
 from pathlib import Path

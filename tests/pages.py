@@ -126,8 +126,8 @@ def command(page: str, line: str) -> Command | None:
         words = ["", *words]
     elif ".py:" in words[0]:
         words = ["", f"--config=configs/{words[0].removeprefix('configs/')}", *words[1:]]
-    ours = words[0] in ("", *VERBS) or "python -m taskfusion_jax." in line or "--config=" in line
-    if not ours:
+    ours = "python -m taskfusion_jax." in line or " --config=" in line  # a misspelt verb, too
+    if words[0] not in ("", *VERBS) and (words[0] == "sbatch" or not ours):
         return None
     return Command(page, words[0], tuple(map(_filled, _whole(words[1:]))))
 
