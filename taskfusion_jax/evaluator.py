@@ -58,6 +58,7 @@ class Evaluator:
                     painting[0], experiment.config.data.size, len(self.of_task[name])
                 )
                 for name, painting in experiment.paintings.items()
+                if name in self.of_task
             }
 
     @property

@@ -10,7 +10,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 VERBS = (
     *("main", "compare", "predict", "export", "evaluate", "describe", "benchmark", "scaling"),
-    "data.voc_sbd",
+    *("demo", "data.voc_sbd"),
 )
 _FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.M | re.S)
 _INDENTED = re.compile(r"(?:(?<=\n\n)|\A)((?: {4}.*\n)+)")

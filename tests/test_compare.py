@@ -107,7 +107,13 @@ def test_a_later_task_leaves_the_others_as_they_were(tmp_path, name):
     assert all(before[k] != after[k] for k in new)
 
 
-@pytest.mark.parametrize("module", [takeda, takeda_rates, untrained, added_task])
+@pytest.mark.parametrize(
+    "module",
+    [
+        takeda,
+        *(pytest.param(m, marks=pytest.mark.slow) for m in (takeda_rates, untrained, added_task)),
+    ],
+)
 def test_every_run_of_a_comparison_makes_sense(module):
     from taskfusion_jax.experiment import Experiment
 

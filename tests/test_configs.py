@@ -80,6 +80,7 @@ def results_of(config: ConfigDict, workdir) -> dict:
     return results
 
 
+@pytest.mark.slow
 def test_film_voc_on_a_folder(voc, tmp_path):
     config = film_voc.get_config("tiny")
     config.data.source, config.data.voc_folder.dir = "voc_folder", str(voc)
@@ -89,6 +90,7 @@ def test_film_voc_on_a_folder(voc, tmp_path):
     assert "restoration+segmentation/M3/psnr" in results["metrics"]
 
 
+@pytest.mark.slow  # tests/data reads what TFDS writes
 def test_film_pets_from_tfds(tmp_path):
     SmallPets(data_dir=str(tmp_path), file_format="array_record").download_and_prepare()
     config = film_pets.get_config("m2,tiny")

@@ -158,6 +158,7 @@ def test_one_process_goes_on_where_two_were(two, tmp_path):
     assert_close(copy, two)
 
 
+@pytest.mark.slow  # tests/test_kill.py stops one process so
 def test_a_signal_to_one_stops_both_at_one_step(two, tmp_path):
     workdir = tmp_path / "run"
     processes = start_two(workdir)

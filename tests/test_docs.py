@@ -20,7 +20,7 @@ from taskfusion_jax.errors import UserError
 from tests import pages
 from tests.engine import runs
 
-FLAGS_OF = ("main", "predict", "export", "compare", "evaluate", "describe", "benchmark", "scaling")
+FLAGS_OF = tuple(verb for verb in pages.VERBS if "." not in verb)
 CONTEXTS = (
     *("configs/quickstart.py", "configs/film_voc.py", "configs/takeda.py:small"),
     *("configs/matsumoto.py:piggyback,small", "configs/matsumoto.py:small"),

@@ -37,6 +37,7 @@ def measured():
     return [evaluator(network(seed), "M1")[0] for seed in (0, 1)]
 
 
+@pytest.mark.slow
 def test_no_network_makes_the_reference_it_is_compared_with(measured):
     """The distance of the untouched images is the same, whatever the network."""
     first, second = measured
@@ -45,6 +46,7 @@ def test_no_network_makes_the_reference_it_is_compared_with(measured):
         assert first[f"{task}/frechet"] != second[f"{task}/frechet"]
 
 
+@pytest.mark.slow
 def test_lpips_is_nothing_between_equal_images_and_something_between_others(measured):
     for metrics in measured:
         assert metrics["reconstruction/lpips_identity"] == pytest.approx(0, abs=1e-9)

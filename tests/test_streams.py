@@ -21,7 +21,10 @@ from tests.fails import fails
 ORDER = ("few", "some", "more")
 CLASSES = {"few": (0, 1), "some": (2, 3, 4), "more": (5, 6, 7, 8)}
 ROWS = {"few": {"few": 8}, "some": {"few": 4, "some": 4}, "more": {"few": 2, "some": 2, "more": 4}}
-FROZEN = ("mask", "prefixes_rkr", pytest.param("prefixes", marks=pytest.mark.slow))
+FROZEN = (
+    "prefixes_rkr",
+    *(pytest.param(name, marks=pytest.mark.slow) for name in ("mask", "prefixes")),
+)
 
 
 def config(run, order=ORDER, weights="", steps=3):
@@ -81,6 +84,7 @@ def test_old_tasks_stay_bit_identical(run, done):
                 assert measured[later][f"{task}/{key}"] == measured[task][f"{task}/{key}"]
 
 
+@pytest.mark.slow
 def test_fine_tuning_changes_what_was_learnt(done):
     workdir = done("finetune")
     assert any("['base']" in name for name in moved(workdir, 1, 2))
@@ -118,7 +122,10 @@ def test_replay_trains_old_heads_on_few_images(done):
     ("run", "ways"),
     [
         ("prefixes", {"joint", "by_confidence", "by_prototypes"}),
-        ("dualprompt", {"joint", "by_confidence", "by_keys", "by_prototypes"}),
+        pytest.param(
+            *("dualprompt", {"joint", "by_confidence", "by_keys", "by_prototypes"}),
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_classes_are_told_without_the_task(run, ways, done):

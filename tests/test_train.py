@@ -88,6 +88,7 @@ def test_damaged_checkpoints_fall_back_to_the_one_before(copy, caplog, capfd):
     runs.assert_same_end(copy)
 
 
+@pytest.mark.slow
 def test_a_full_disk_keeps_the_last_checkpoint(copy):
     for name in ("checkpoints/12", "checkpoints/10", "evaluations/combined.json"):
         (shutil.rmtree if "/1" in name else os.remove)(copy / name)
@@ -140,7 +141,7 @@ def photos(tmp_path):
     return folder
 
 
-@pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.parametrize("workers", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_an_image_that_breaks_while_training_is_named(photos, tmp_path, workers):
     broken = photos / "train" / "1.png"
     broken.write_bytes(broken.read_bytes()[:300])

@@ -82,7 +82,7 @@ def networks(model: Model, task: str = "") -> list[Network]:
       task: do this one alone; its vector is folded into the parameters.
 
     Raises:
-      UserError: no such task.
+      UserError: no such task, or a norm of the user's own.
     """
     if task:
         return [_folded(_of_task(model, task))]
@@ -126,6 +126,12 @@ def _network(model: Model, name: str, picked: dict, task: Task | None) -> Networ
 
 def _transform_net(model, params):
     net: TransformNet = model.method.backbone.net
+    for norm in (net.norm, net.encoder_norm or net.norm):
+        if norm not in NORMS:
+            raise UserError(
+                f"config.method={model.config.method} has a norm that no export knows: add it to "
+                "exporting/network.py and exporting/torch_nets/transform_net.py"
+            )
     attention = None
     if net.attention:
         part: Any = net.attention(parent=None)

@@ -62,7 +62,9 @@ class Model:
       tasks: name -> single task that some stage trained.
       classes: name -> names of a classification's classes, their numbers where none were kept.
       learnt: tasks, combined ones too -> the last stage that trained them.
-      config, method, workdir: of the run.
+      config: of the run.
+      method: how its tasks share one network.
+      workdir: its folder.
       params: the network's parameters, averaged where an average is kept.
     """
 

@@ -49,7 +49,9 @@ def test_l2_step_in_bfloat16():
     ("config", "stage", "moving"),
     [
         (quickstart.get_config("tiny"), "single", ".*"),
-        (film_voc.get_config("m2,tiny"), None, "net/.*_norm/.*"),
+        pytest.param(
+            *(film_voc.get_config("m2,tiny"), None, "net/.*_norm/.*"), marks=pytest.mark.slow
+        ),
         pytest.param(film_voc.get_config("m3,tiny"), None, ".*", marks=pytest.mark.slow),
     ],
 )

@@ -105,6 +105,7 @@ def page(gradio, tmp_path):
     return blocks, run
 
 
+@pytest.mark.slow
 def test_the_page_s_function(page, tmp_path):
     """Three hundred uploads under odd names, as a browser would name them."""
     _, run = page

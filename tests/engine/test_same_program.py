@@ -30,7 +30,14 @@ for stage in experiment.stages[:2]:
 
 
 @pytest.mark.parametrize(
-    "arg", [("film", "tiny"), ("masks", "piggyback,tiny"), ("masks", "resblock,tiny")]
+    "arg",
+    [
+        ("film", "tiny"),
+        *(
+            pytest.param(("masks", f"{name},tiny"), marks=pytest.mark.slow)
+            for name in ("piggyback", "resblock")
+        ),
+    ],
 )
 def test_the_order_of_sets_does_not_matter(arg):
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}

@@ -86,7 +86,7 @@ def test_networks_of_a_task_each(method, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "method", ["piggyback", "resblock", *slowly("scratch", "decoder", "resblock_piggyback")]
+    "method", ["piggyback", *slowly("scratch", "decoder", "resblock", "resblock_piggyback")]
 )
 def test_continual_translation(method, tmp_path):
     """Masks are multiplied in; outputs have as many channels as their tasks."""

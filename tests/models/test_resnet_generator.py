@@ -134,6 +134,7 @@ def test_sides_that_do_not_fit_are_refused(size):
         jax.eval_shape(ResNetGenerator(width=4, blocks=1).init, jax.random.key(0), x)
 
 
+@pytest.mark.slow  # as of tests/models/test_transform_net.py
 def test_rematerialised_it_keeps_less_and_has_the_same_gradients(capsys):
     net = ResNetGenerator(width=4, blocks=3)
     x, params = _image(), _random_params(net)
