@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 OUT_OF_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 """Of an OSError after which nothing more can be written."""
-LONGEST = 2000
+LONGEST = 20_000
 """Characters of a message; of a longer one the middle is left out."""
 
 

@@ -8,9 +8,8 @@ _PROGRAMS = "JAX_COMPILATION_CACHE_DIR"
 _SETTINGS = {
     "JAX_PLATFORMS": "cpu",
     # Programs are compiled once, quickly and carelessly: every run here is tiny. Workers and the
-    # processes that tests start inherit this. (JAX_DISABLE_MOST_OPTIMIZATIONS says the same, but
-    # is not heard where a program has compiler options of its own, as ours have.)
-    "XLA_FLAGS": "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true",
+    # processes that tests start inherit this.
+    "JAX_DISABLE_MOST_OPTIMIZATIONS": "True",
     "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
 }
 os.environ.update({name: x for name, x in _SETTINGS.items() if name not in os.environ})

@@ -91,7 +91,8 @@ def test_piggybacks_base_stands_still(compared):
     assert any(before[name] != after[name] for name in masks)
 
 
-@pytest.mark.parametrize("name", [pytest.param("row", marks=pytest.mark.slow), "row_out"])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["row", "row_out"])
 def test_a_later_task_leaves_the_others_as_they_were(tmp_path, name):
     """Only the new task's own part moves; what other tasks compute is bit-identical."""
     config = comparison.members(tiny(added_task, name))[name, 0]

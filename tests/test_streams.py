@@ -155,6 +155,7 @@ def test_stored_tasks_do_what_was_trained_alone_and_mixed(done):
         assert np.isneginf(every[row, len(alone) :]).all()
 
 
+@pytest.mark.slow
 def test_mixed_rows_of_masks_too(done):
     tasks = StoredTasks(done("mask"))
     images = np.random.default_rng(0).random((2, 32, 32, 3), np.float32)

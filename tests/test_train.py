@@ -156,6 +156,7 @@ def test_an_image_that_breaks_while_training_is_named(photos, tmp_path, workers)
     assert err.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_an_image_smaller_than_asked_for_is_named(photos, tmp_path):
     small = photos / "train" / "2.png"
     Image.new("RGB", (31, 50)).save(small)

@@ -72,7 +72,10 @@ def test_piggyback_counts_base_masks_and_own_floats_apart(name, base):
     assert counts["per_task"] == own
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(n, marks=pytest.mark.slow if n == "single" else ()) for n in NAMES],
+)
 def test_rows_of_a_batch_do_not_mix(name):
     """Any order of tasks in a batch gives what each row gives alone."""
     method, params = small(name)
