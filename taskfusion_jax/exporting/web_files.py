@@ -21,6 +21,7 @@ from taskfusion_jax.exporting.form import Format
 from taskfusion_jax.exporting.network import Network
 from taskfusion_jax.exporting.onnx_files import write_onnx
 from taskfusion_jax.inference.model import Model
+from taskfusion_jax.inference.tiles import Tiling
 from taskfusion_jax.tasks.base import Task
 from taskfusion_jax.tasks.class_maps import ClassScores, palette
 from taskfusion_jax.tasks.colourisation import Colourisation, to_rgb, to_ycc
@@ -59,7 +60,8 @@ def _page(model: Model, networks: Sequence[Network]) -> dict[str, Any]:
     return {
         "title": model.config.name,
         "slots": first.slots,
-        "multiple": first.side,
+        # As `predict` fills images up: norms see the pixels that are added, too.
+        "multiple": first.side if first.size else Tiling(first.side).step,
         "size": first.size,
         "tasks": [
             {"name": task.name, "active": task.active, "network": nets.get(task.name, first.name)}
