@@ -33,13 +33,14 @@ def main() -> None:
     workdir, output = Path(cli.required(_WORKDIR)), Path(cli.required(_OUTPUT))
     from taskfusion_jax.engine.progress import make_console
     from taskfusion_jax.errors import UserError
-    from taskfusion_jax.exporting.run import export, gain
+    from taskfusion_jax.exporting.run import export, format_of, gain
     from taskfusion_jax.inference.model import load
 
     if output.exists() and not output.is_dir():
         raise UserError(f"--output={output} is a file: give a folder")
     if output.is_dir() and any(output.iterdir()) and not _OVERWRITE.value:
         raise UserError(f"--output={output} is not empty: give another, or --overwrite")
+    format_of(_FORMAT.value)  # before the seconds that a network takes
     model = load(workdir)
     made = export(model, _FORMAT.value, output, _TASK.value, _SIZE.value, _LICENCE.value)
     console = make_console()

@@ -9,6 +9,7 @@ from taskfusion_jax.engine.compile import jit
 from taskfusion_jax.engine.files import write_text
 from taskfusion_jax.errors import UserError, did_you_mean
 from taskfusion_jax.exporting.card import model_card
+from taskfusion_jax.exporting.form import Format
 from taskfusion_jax.exporting.network import Network, networks
 from taskfusion_jax.exporting.onnx_files import ONNX
 from taskfusion_jax.exporting.stablehlo_files import STABLEHLO
@@ -43,9 +44,7 @@ def export(
       UserError: no such format or task, a method that cannot be exported, or a package that the
         format needs is missing.
     """
-    if form not in FORMATS:
-        raise UserError(f"--format: no '{form}'{did_you_mean(form, FORMATS)}")
-    made, written = networks(model, task), FORMATS[form]
+    made, written = networks(model, task), format_of(form)
     output.mkdir(parents=True, exist_ok=True)
     written.write(model, made, output, side)
     words = {"name": made[0].name, "side": side or model.config.data.size}
@@ -53,6 +52,13 @@ def export(
     card = model_card(model, made, written.use.format(**words), licence, written.note)
     write_text(output / "README.md", card)
     return made
+
+
+def format_of(name: str) -> Format:
+    """One of `FORMATS`. Raises UserError for another."""
+    if name not in FORMATS:
+        raise UserError(f"--format: no '{name}'{did_you_mean(name, FORMATS)}")
+    return FORMATS[name]
 
 
 def gain(model: Model, task: str) -> str:

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from taskfusion_jax.data.arrays import to_bytes
 from taskfusion_jax.data.images import SUFFIXES
 from taskfusion_jax.engine.files import write_bytes
 from taskfusion_jax.errors import OUT_OF_ROOM, UserError
@@ -154,7 +155,7 @@ def write_picture(target: Path, image: np.ndarray, alpha: np.ndarray | None) -> 
       image: float [H, W, 3] in [0, 1].
       alpha: uint8 [H, W] or None.
     """
-    pixels = np.rint(np.clip(image, 0, 1) * 255).astype(np.uint8)
+    pixels = to_bytes(image)
     if alpha is not None:
         pixels = np.concatenate([pixels, alpha[..., None]], axis=-1)
     file = io.BytesIO()
