@@ -240,6 +240,7 @@ def test_pools_take_no_parts_and_one_task_at_a_time():
     fails(lambda: Experiment(made), "config.stages.few.rows: a pool learns one task at a time")
 
 
+@pytest.mark.slow  # tests/test_compare.py compares, tests/report draws
 def test_a_comparison_of_streams_shows_the_whole_stream(tmp_path):
     """Two ways from one pretrained network: a row each, and accuracy against parameters."""
     made = vit_continual.get_config("tiny")
