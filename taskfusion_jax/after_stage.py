@@ -1,13 +1,17 @@
 """What is measured when a stage ends, and kept in the run's folder."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 from rich.console import Console
 
 from taskfusion_jax.engine import distributed
 from taskfusion_jax.engine.provenance import provenance
 from taskfusion_jax.engine.state import State
+from taskfusion_jax.errors import UserError
 from taskfusion_jax.evaluator import Evaluator
+from taskfusion_jax.inference.restored import restore_run
+from taskfusion_jax.report.render import show_results, write_results
 from taskfusion_jax.stages import Stage
 from taskfusion_jax.workdir import Workdir
 
@@ -64,3 +68,31 @@ def evaluate_stage(
     }
     if distributed.is_main():
         folder.save_evaluation(stage.name, values, pictures)
+
+
+def evaluate_again(workdir: Path, images: int | None, console: Console) -> None:
+    """Evaluates the newest checkpoint of a run, in place of its stage's last evaluation.
+
+    Args:
+      workdir: folder of the run.
+      images: test images per task; None = as in its config.
+      console: shows progress and the table.
+
+    Raises:
+      UserError: there is no run or no checkpoint, or its data is gone.
+    """
+    folder = Workdir(workdir)
+    options = folder.config().evaluate
+    streams = options.only_learnt or options.class_incremental
+    if images is not None and streams and images != options.images:
+        raise UserError(
+            f"--images={images}: {workdir} was measured on {options.images} images "
+            "after every stage, and numbers of others would not compare; leave it out"
+        )
+    changes = {} if images is None else {"images": images}
+    experiment, folder, state, meta = restore_run(workdir, **changes)
+    evaluator = Evaluator(experiment)
+    (stage,) = (stage for stage in experiment.stages if stage.name == meta["stage"])
+    evaluate_stage(evaluator, state, stage, folder, console, meta["seconds"], lambda: None)
+    write_results(experiment, folder)
+    show_results(folder, console)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 import jax
 import numpy as np
 
+from taskfusion_jax.data.arrays import to_unit
 from taskfusion_jax.data.chosen import Spaced
 from taskfusion_jax.data.pipeline import check_labels, check_masks, test_batches
 from taskfusion_jax.engine import mesh as meshes
@@ -18,7 +19,6 @@ from taskfusion_jax.protocols import ClassIncremental
 from taskfusion_jax.stages import Stage
 from taskfusion_jax.tasks.base import Task
 from taskfusion_jax.tasks.combined import Combined, parts_of
-from taskfusion_jax.tasks.objective import to_float
 
 IN_TURN = " in turn"
 """Combined tasks done in a pass each; names of measures end with it, or with a part's name."""
@@ -152,7 +152,7 @@ class Evaluator:
             filled = {k: np.resize(v, (full, *v.shape[1:])) for k, v in batch.items()}
             on_devices = meshes.place(meshes.split_rows(self.experiment.mesh), filled)
             for key in ("input", "clean"):
-                on_devices[key] = to_float(on_devices[key])
+                on_devices[key] = to_unit(on_devices[key])
             yield real, on_devices
 
     def _run(self, params: dict, images: jax.Array, vector: np.ndarray) -> jax.Array:

@@ -9,6 +9,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from taskfusion_jax.checks import check_config
+from taskfusion_jax.data.arrays import to_unit
 from taskfusion_jax.data.classes import check_disjoint
 from taskfusion_jax.data.paintings import load_painting
 from taskfusion_jax.data.sources import build_source
@@ -35,7 +36,7 @@ from taskfusion_jax.stages import Stage, build_stages, learnt_in, turns
 from taskfusion_jax.tasks.base import Task
 from taskfusion_jax.tasks.combined import Combined, parts_of
 from taskfusion_jax.tasks.losses import CONTENT_LAYER, PERCEPTUAL
-from taskfusion_jax.tasks.objective import Objective, layout, to_float
+from taskfusion_jax.tasks.objective import Objective, layout
 from taskfusion_jax.tasks.registry import build_tasks
 
 
@@ -249,9 +250,7 @@ class Experiment:
         """Each style task's painting, float32 [1, h, w, 3] in [0, 1]."""
         styles = {n: t for n, t in self.tasks.items() if hasattr(t, "painting")}
         return {
-            name: to_float(jnp.asarray(load_painting(task.painting, task.painting_size, name)))[
-                None
-            ]
+            name: to_unit(jnp.asarray(load_painting(task.painting, task.painting_size, name)))[None]
             for name, task in styles.items()
         }
 

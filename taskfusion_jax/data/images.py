@@ -26,6 +26,8 @@ _LONGEST = 16
 # Only these decoders: some of Pillow's others start external programs.
 _FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
 _WIDE_GRAY = ("I", "I;16", "I;16B", "I;16L", "I;16N")
+# Pillow's warnings name no file; a filter around each image would not be safe in threads.
+warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
 def read_image(path: str | os.PathLike, min_side: int = 0) -> np.ndarray:
@@ -214,15 +216,13 @@ def _read_bytes(path: str | os.PathLike) -> bytes:
 
 @contextlib.contextmanager
 def _telling(what: str, way: str) -> Iterator[None]:
-    """Whatever Pillow raises ends in one `UserError`; of what it warns nothing is said."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", module=r"PIL\.")
-        try:
-            yield
-        except UserError:
-            raise
-        except Exception as error:  # Pillow raises a dozen types for damaged files
-            raise UserError(f"{what} ({_line(error)}): {way}") from error
+    """Whatever Pillow raises ends in one `UserError`."""
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:  # Pillow raises a dozen types for damaged files
+        raise UserError(f"{what} ({_line(error)}): {way}") from error
 
 
 def _decode(data: bytes, name: str, most: float = math.inf) -> Image.Image:

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from einops import rearrange
 
+from taskfusion_jax.data.arrays import to_unit
 from taskfusion_jax.models.patch_gan import PatchGAN
 from taskfusion_jax.models.vgg16 import VGG16
 from taskfusion_jax.tasks.base import Task
@@ -18,11 +19,6 @@ from taskfusion_jax.tasks.segmentation import ignore_void
 Batch = Mapping[str, jax.Array]
 Apply = Callable[[Any, jax.Array, np.ndarray], jax.Array]
 Aside = Callable[[Any, jax.Array, np.ndarray], dict[str, jax.Array]]
-
-
-def to_float(images: jax.Array) -> jax.Array:
-    """uint8 -> float32 in [0, 1]."""
-    return images.astype(jnp.float32) / 255
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,7 +89,7 @@ class Objective:
           The scalar loss, and scalar metrics `task/term`, `critic/loss` and `loss`.
         """
         groups = batch["input"].shape[0]
-        inputs = to_float(rearrange(batch["input"], "g r h w c -> (g r) h w c"))
+        inputs = to_unit(rearrange(batch["input"], "g r h w c -> (g r) h w c"))
         vectors = np.tile(self.vectors, (groups, 1))
         outputs = self.apply(params["net"], inputs, vectors)
         outputs = rearrange(outputs, "(g r) ... -> g r ...", g=groups)
@@ -117,8 +113,8 @@ class Objective:
             c = np.tile(vector[None], (images.shape[0], 1))
             return jax.lax.stop_gradient(self.apply(teacher, images, c)[..., :3])
 
-        clean, mask = to_float(take(batch["clean"])), take(batch["mask"])
-        start = to_float(take(batch[entry.task.target_of]))
+        clean, mask = to_unit(take(batch["clean"])), take(batch["mask"])
+        start = to_unit(take(batch[entry.task.target_of]))
         target = entry.task.target(start, mask, stylise)
         output = take(outputs)[..., : entry.task.channels]
         return Rows(

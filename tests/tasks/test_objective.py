@@ -11,7 +11,7 @@ from taskfusion_jax.engine.compile import jit
 from taskfusion_jax.models.patch_gan import PatchGAN
 from taskfusion_jax.models.vgg16 import VGG16
 from taskfusion_jax.tasks.combined import Combined
-from taskfusion_jax.tasks.objective import Objective, layout, to_float
+from taskfusion_jax.tasks.objective import Objective, layout
 from taskfusion_jax.tasks.reconstruction import Reconstruction
 from taskfusion_jax.tasks.restoration import Restoration
 from taskfusion_jax.tasks.segmentation import Segmentation
@@ -274,8 +274,3 @@ def test_layout():
     vectors = _objective("M2").vectors
     np.testing.assert_array_equal(vectors, [TASKS[name].vector for name in OWNERS])
     assert [e.name for e in layout({"paint": 1, "cut": 0}, TASKS, "M3")] == ["paint"]
-
-
-def test_to_float():
-    levels = np.arange(256, dtype=np.uint8)
-    np.testing.assert_allclose(to_float(levels), levels / 255, rtol=1e-6)
