@@ -23,31 +23,29 @@ _WORKDIR = cli.define_workdir()
 _FORMAT = flags.DEFINE_string("format", "torch", "torch, torch_shared, onnx, stablehlo, web.")
 _OUTPUT = flags.DEFINE_string("output", None, "Folder to write; made if absent, else empty.")
 _TASK = flags.DEFINE_string("task", "", "This task alone, with its vector folded in.")
-_SIZE = flags.DEFINE_integer("size", 0, "Side of the images; default: any, or as in training.")
+_SIZE = flags.DEFINE_integer("size", 0, "Side of the images; default: any, or as in training.", 0)
 _LICENCE = flags.DEFINE_string("data_licence", "", "Licence of the training data, for the card.")
-_OVERWRITE = flags.DEFINE_bool("overwrite", False, "Write into a folder that is not empty.")
+_OVERWRITE = flags.DEFINE_bool("overwrite", False, "Replace an earlier export in this folder.")
 
 
 def main() -> None:
     """Exports `--workdir`."""
     workdir, output = Path(cli.required(_WORKDIR)), Path(cli.required(_OUTPUT))
     from taskfusion_jax.engine.progress import make_console
-    from taskfusion_jax.errors import UserError
+    from taskfusion_jax.exporting.folder import check_free
     from taskfusion_jax.exporting.run import export, format_of, gain
     from taskfusion_jax.inference.model import load
 
-    if output.exists() and not output.is_dir():
-        raise UserError(f"--output={output} is a file: give a folder")
-    if output.is_dir() and any(output.iterdir()) and not _OVERWRITE.value:
-        raise UserError(f"--output={output} is not empty: give another, or --overwrite")
-    format_of(_FORMAT.value)  # before the seconds that a network takes
+    check_free(output, _OVERWRITE.value)  # before the seconds that a network takes
+    format_of(_FORMAT.value)
     model = load(workdir)
-    made = export(model, _FORMAT.value, output, _TASK.value, _SIZE.value, _LICENCE.value)
+    words = _TASK.value, _SIZE.value, _LICENCE.value, _OVERWRITE.value
+    made = export(model, _FORMAT.value, output, *words)
     console = make_console()
     names = ", ".join(network.name for network in made)
     console.print(f"{output}: {names}; README.md says how to use it, check.py compares it with JAX")
-    if _TASK.value and (saved := gain(model, _TASK.value)):
-        console.print(saved)
+    if _TASK.value:
+        console.print(gain(model, _TASK.value))
 
 
 if __name__ == "__main__":

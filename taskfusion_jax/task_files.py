@@ -8,7 +8,6 @@ so bits that flipped are found.
 
 import hashlib
 import json
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -21,11 +20,12 @@ from safetensors.numpy import save
 from taskfusion_jax.engine.files import write_bytes
 from taskfusion_jax.errors import UserError
 from taskfusion_jax.methods.masks import binarise, ternarise
+from taskfusion_jax.tasks.base import RESERVED, check_name
 
 FORMAT = "taskfusion_jax task files 1"
 Arrays = dict[str, np.ndarray]
 
-_SHARED, _SUFFIX = "shared", ".safetensors"
+_SHARED, _SUFFIX = RESERVED, ".safetensors"
 _MASK = "mask/"  # what the names of a task's masks begin with
 
 
@@ -69,11 +69,7 @@ def write_task(
     Raises:
       UserError: the name cannot be a file's, or masks of 0 and 1 would not be masks of themselves.
     """
-    if not re.fullmatch(r"\w[\w.-]*", name) or name.lower() == _SHARED:
-        raise UserError(
-            f"a task named {name!r} can have no file: a name is letters, digits, '_', '-' and '.', "
-            f"and not '{_SHARED}'"
-        )
+    check_name(name)
     if not 0 <= threshold < 1:
         raise UserError(f"config.piggyback.threshold={threshold} must be at least 0, below 1")
     arrays = _plain(own)

@@ -104,13 +104,17 @@ class Workdir:
         Path(file.name).replace(self._evaluations / f"{stage}.npz")
         write_json(self._evaluations / f"{stage}.json", values)
 
+    def measured(self, stage: str) -> dict | None:
+        """The values as saved after the stage, or None."""
+        path = self._evaluations / f"{stage}.json"
+        return read_json(path) if path.exists() else None
+
     def evaluation(self, stage: str) -> tuple[dict, dict[str, np.ndarray]] | None:
         """(values, pictures) as saved after the stage, or None."""
-        path = self._evaluations / f"{stage}.json"
-        if not path.exists():
+        if (values := self.measured(stage)) is None:
             return None
         with np.load(self._evaluations / f"{stage}.npz", allow_pickle=False) as pictures:
-            return read_json(path), dict(pictures)
+            return values, dict(pictures)
 
 
 def _flat(tree: Any, prefix: str = "") -> dict[str, Any]:

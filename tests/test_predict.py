@@ -10,9 +10,10 @@ import pytest
 from PIL import Image
 
 from taskfusion_jax import train
+from taskfusion_jax.data.images import read_picture
 from taskfusion_jax.engine.progress import make_console
 from taskfusion_jax.inference.asked import parse_strengths, parse_sweep
-from taskfusion_jax.inference.files import find_images, plan
+from taskfusion_jax.inference.files import find_images, plan, write_picture
 from taskfusion_jax.inference.model import load
 from taskfusion_jax.inference.predictor import Predictor
 from tests import test_streams
@@ -122,6 +123,44 @@ def test_links_lead_nowhere(film, tmp_path):
     assert os.listdir(beside) == ["secret.png"]
 
 
+def test_a_link_that_is_named_is_meant(film, tmp_path):
+    save(tmp_path / "elsewhere/a.png")
+    (tmp_path / "link.png").symlink_to(tmp_path / "elsewhere/a.png")
+    assert done(film, tmp_path / "link.png", tmp_path / "out") == (1, [])
+
+
+def test_a_folder_that_cannot_be_read_is_told_and_the_others_done(film, tmp_path, monkeypatch):
+    """As the operating system says it, whoever runs the tests."""
+    save(tmp_path / "in/a.png")
+    (tmp_path / "in/closed").mkdir()
+    scan = os.scandir
+
+    def scandir(path):
+        if str(path).endswith("closed"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    count, failed = done(film, tmp_path / "in", tmp_path / "out")
+    assert count == 1 and len(failed) == 1
+    assert "closed cannot be read (Permission denied)" in failed[0]
+
+
+def test_colours_that_shine_through_come_out_as_they_went_in(tmp_path):
+    """Where the network gives the image back; to the level on white, nearly so on black."""
+    rng = np.random.default_rng(0)
+    given = rng.integers(0, 256, (40, 50, 4), np.uint8)
+    Image.fromarray(given).save(tmp_path / "a.png")
+    image, alpha = read_picture(tmp_path / "a.png")
+    write_picture(tmp_path / "b.png", image / np.float32(255), alpha)
+    pictures = [Image.fromarray(given), opened(tmp_path / "b.png")]
+    np.testing.assert_array_equal(np.asarray(pictures[1])[..., 3], given[..., 3])
+    for ground, most in (("white", 1), ("black", 2)):
+        on = [Image.alpha_composite(Image.new("RGBA", x.size, ground), x) for x in pictures]
+        ours, theirs = (np.asarray(x.convert("RGB"), int) for x in on)
+        assert np.abs(ours - theirs).max() <= most
+
+
 def test_a_pipe_does_not_hang(film, tmp_path):
     save(tmp_path / "in/a.png")
     os.mkfifo(tmp_path / "in/pipe.png")
@@ -132,9 +171,9 @@ def test_a_pipe_does_not_hang(film, tmp_path):
 def test_names_that_differ_in_the_suffix_alone_or_in_case(tmp_path):
     for name in ("a.jpg", "a.png", "B.png", "b.jpg", "größe ✓.png", "-rf.png"):
         save(tmp_path / name)
-    images, others = find_images(tmp_path, tmp_path / "out")
+    images, others, closed = find_images(tmp_path, tmp_path / "out")
     targets = [job.target.name for job in plan(tmp_path, images, tmp_path / "out")]
-    assert others == 0
+    assert (others, closed) == (0, [])
     assert sorted(targets) == sorted(
         ["a.jpg.png", "a.png.png", "B.png.png", "b.jpg.png", "größe ✓.png", "-rf.png"]
     )

@@ -34,7 +34,7 @@ def check_images(images: Any) -> None:
     """
     if images.ndim != 4 or images.shape[-1] != 3 or not images.size:
         raise UserError(
-            f"{_WANTED}, but are {list(images.shape)}: add the axes that lack, put the channels "
+            f"{_WANTED}, but are {list(images.shape)}: add the missing axes, put the channels "
             "last, and repeat gray three times"
         )
     if math.prod(images.shape[1:3]) > MOST_PIXELS:
@@ -65,6 +65,28 @@ def to_unit(image):
 
 def to_bytes(image: np.ndarray) -> np.ndarray:
     """uint8, or float in [0, 1] -> uint8."""
-    return (
-        image if image.dtype == np.uint8 else np.rint(np.clip(image, 0, 1) * 255).astype(np.uint8)
-    )
+    if image.dtype == np.uint8:
+        return image
+    levels = np.empty(image.shape, np.uint8)
+    for i in range(0, len(image), 64):  # rather than whole copies of a large image
+        levels[i : i + 64] = np.rint(np.clip(image[i : i + 64], 0, 1) * 255)
+    return levels
+
+
+def to_rgba(image: np.ndarray, alpha: np.ndarray) -> np.ndarray:
+    """Takes the white away on which a transparent image was laid.
+
+    Args:
+      image: uint8 or float [H, W, 3] in [0, 1], laid on white.
+      alpha: uint8 [H, W], its opacity.
+
+    Returns:
+      uint8 [H, W, 4]. Laid on white it is `image` again, as far as colours of that opacity can be.
+      What is wholly transparent is black.
+    """
+    made = np.zeros((*alpha.shape, 4), np.uint8)
+    made[..., 3] = alpha
+    seen = alpha > 0
+    cover = to_unit(alpha[seen])[:, None]
+    made[seen, :3] = to_bytes((to_unit(image[seen]) - (1 - cover)) / cover)
+    return made

@@ -15,6 +15,9 @@ MOST_BYTES = 8 * MOST_PIXELS
 """Of a file; as many as four channels of 16 bits take."""
 MOST_SCANS = 100
 """Of a progressive JPEG: 50 bytes are enough to go over all pixels once more. Usual are ten."""
+MOST_SEGMENTS = 100_000
+"""Of a JPEG; each is looked at before its pixels are. Usual are twenty, of large photographs some
+hundreds."""
 _MARKER = re.compile(rb"\xff([^\x00\xff\xd0-\xd7])")
 _TILE_WIDTH, _TILE_LENGTH = 322, 323
 
@@ -25,10 +28,8 @@ def check_cost(image: Image.Image, data: bytes, name: str, most: float = MOST_PI
     most = min(most, MOST_PIXELS)
     if max(image.width * image.height, _tile(image)) > most:
         raise too_large(name, most)
-    if image.format in ("JPEG", "MPO") and (scans := _scans(data)) > MOST_SCANS:
-        raise UserError(
-            f"{name} is a JPEG of {scans} scans, more than {MOST_SCANS}: save it again or remove it"
-        )
+    if image.format in ("JPEG", "MPO"):
+        _check_segments(data, name)
 
 
 def too_large(name: str, most: float = MOST_PIXELS) -> UserError:
@@ -44,11 +45,15 @@ def _tile(image: Image.Image) -> int:
     return int(tags.get(_TILE_WIDTH, 0)) * int(tags.get(_TILE_LENGTH, 0))
 
 
-def _scans(data: bytes) -> int:
-    """How often a JPEG goes over its pixels. Its other segments are skipped, as photographs and
-    videos stand in some, and what follows its end is not looked at."""
-    count, place = 0, 2
+def _check_segments(data: bytes, name: str) -> None:
+    """Raises UserError where a JPEG goes over its pixels too often. Its other segments are skipped,
+    as photographs and videos stand in some, and what follows its end is not looked at."""
+    scans, segments, place = 0, 0, 2
     while (found := _MARKER.search(data, place)) and found[1] != b"\xd9":
-        count += found[1] == b"\xda"
+        scans, segments = scans + (found[1] == b"\xda"), segments + 1
+        if scans > MOST_SCANS or segments > MOST_SEGMENTS:
+            raise UserError(
+                f"{name} is a JPEG of more than {MOST_SCANS} scans or {MOST_SEGMENTS:,} segments: "
+                "save it again or remove it"
+            )
         place = found.end() + int.from_bytes(data[found.end() : found.end() + 2])
-    return count

@@ -39,9 +39,8 @@ def presets(model: Model) -> dict[str, Strengths]:
     one by one anyway."""
     if not model.method.combines:
         return {}
-    together = [name for name in model.learnt if "+" in name]
-    named = {" + ".join(name.split("+")): name.split("+") for name in together}
-    named |= {name: [name] for name in model.tasks}
+    named = {" + ".join(parts): parts for parts in model.combinations.values()}
+    named |= {name: (name,) for name in model.tasks}
     return {title: dict.fromkeys(parts, 1.0) for title, parts in named.items()}
 
 

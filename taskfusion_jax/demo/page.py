@@ -1,7 +1,7 @@
 """The page of a run, made with Gradio: an image, what is to be done with it, what comes of it."""
 
 import html
-import itertools
+import secrets
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ import gradio as gr
 from taskfusion_jax.demo.controls import controls, presets
 from taskfusion_jax.demo.samples import Sample
 from taskfusion_jax.demo.service import Answer, Service, uploaded
+from taskfusion_jax.errors import UserError
 from taskfusion_jax.inference.files import write_picture
 from taskfusion_jax.inference.model import Model
 
@@ -85,17 +86,18 @@ def build(service: Service, found: Sequence[Sample], folder: Path) -> gr.Blocks:
                 shown = _Shown(model)
                 gr.Markdown(_explained(model), elem_id="explained")
 
-        numbers, results = itertools.count(), folder / "cache"
+        results = folder / "cache"
 
         def answer(payload: Any, strengths: Mapping[str, Any]) -> list[Any]:
             given = service.answer(uploaded(payload, results), strengths)
-            return shown.values(given, results, next(numbers))
+            return shown.values(given, results)
 
         def run(payload: Any, *values: Any) -> list[Any]:
             return answer(payload, asked.read(*values))
 
         def take(event: gr.SelectData) -> str:
-            return paths[event.index]
+            known = event.index in range(len(paths))  # whatever a browser says
+            return paths[int(event.index) if known else 0]
 
         alone = {**_ALONE, "show_progress_on": shown.components[:2]}
         call = {"fn": run, "inputs": [drop, *asked.components], "outputs": shown.components}
@@ -165,21 +167,26 @@ class _Shown:
         )
         self.components = [pictures, likely, download, line]
 
-    def values(self, answer: Answer, folder: Path, number: int) -> list[Any]:
-        """New values of the components; a result is written into `folder`."""
+    def values(self, answer: Answer, folder: Path) -> list[Any]:
+        """New values of the components; a result is written into `folder`, under a name that no
+        other visitor can guess."""
+        download = gr.update(value=None, visible=False)
+        if answer.result is not None:
+            target = folder / f"result_{secrets.token_hex(16)}.png"
+            try:
+                write_picture(target, answer.result, answer.alpha)
+                download = gr.update(value=target, visible=True)
+            except (UserError, OSError) as error:
+                answer = Answer(f"the result cannot be kept here ({error})", failed=True)
         kind = "failed" if answer.failed else "told"
         line = f'<p class="{kind}" role="status">{html.escape(answer.message)}</p>'
         pictures, likely = gr.update(value=answer.shown), gr.update(value=answer.labels)
-        download = gr.update(value=None, visible=False)
         if answer.labels is not None:
             pictures, likely = gr.update(value=None, visible=False), gr.update(visible=True)
             likely["value"] = answer.labels
         if answer.shown is not None:
             pictures, likely = gr.update(visible=True), gr.update(value=None, visible=False)
             pictures["value"] = answer.shown
-            target = folder / f"result_{number}.png"
-            write_picture(target, answer.result, answer.alpha)
-            download = gr.update(value=target, visible=True)
         return [pictures, likely, download, line]
 
 

@@ -41,9 +41,10 @@ def samples(model: Model) -> list[Sample]:
 
 
 def _scenes(model: Model) -> Iterator[Sample]:
-    scenes = Scenes("test", max(SIDE, model.config.data.size), 16, 0, max_objects=3)
-    yield Sample("scene", scenes[0]["image"])
     damaging = [task for task in model.tasks.values() if _spoils(task)]
+    side, count = max(SIDE, model.config.data.size), max(16, 1 + len(damaging))
+    scenes = Scenes("test", side, count, 0, max_objects=3)
+    yield Sample("scene", scenes[0]["image"])
     for index, task in enumerate(damaging, 1):
         damaged = task.corrupt(np.random.default_rng(index), scenes[index]["image"])
         yield Sample(task.name, damaged)

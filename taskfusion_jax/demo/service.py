@@ -3,6 +3,7 @@ for people, out. Nothing here knows what the page is made with."""
 
 import contextlib
 import dataclasses
+import logging
 import threading
 import time
 from collections.abc import Iterable, Mapping
@@ -12,9 +13,10 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from taskfusion_jax.data.arrays import to_bytes, to_rgba
 from taskfusion_jax.data.images import decode_picture
-from taskfusion_jax.errors import UserError
-from taskfusion_jax.inference.model import Model, Strengths, to_bytes
+from taskfusion_jax.errors import UserError, one_line
+from taskfusion_jax.inference.model import Model, Strengths
 from taskfusion_jax.inference.predictor import TOP
 
 SHOWN = 1280
@@ -67,9 +69,14 @@ class Service:
         try:
             return self._answer(data, strengths)
         except UserError as error:
-            return Answer(" ".join(str(error).split()), failed=True)
-        except MemoryError:
-            return Answer("there is not enough memory for this image: make it smaller", failed=True)
+            return Answer(one_line(str(error)), failed=True)
+        except Exception as error:
+            if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error):  # of XLA
+                says = "there is not enough memory for this image: make it smaller"
+            else:
+                logging.exception("an image could not be done")
+                says = "this image could not be done; the terminal of the page says why"
+            return Answer(says, failed=True)
 
     def wanted(self, strengths: Mapping[str, Any]) -> dict[str, float]:
         """What the model is asked for: the strengths that are not 0; of a run that blends tasks, 0
@@ -90,8 +97,7 @@ class Service:
         sizes = {image.shape: image for image in images}.values()
         wishes = [{name: 1.0} for name in self.model.tasks]
         if self.model.method.combines:
-            joined = [name.split("+") for name in self.model.learnt if "+" in name]
-            wishes += [dict.fromkeys(parts, 1.0) for parts in joined]
+            wishes += [dict.fromkeys(parts, 1.0) for parts in self.model.combinations.values()]
         return [(image, wish) for image in sizes for wish in wishes]
 
     def do(self, image: np.ndarray, strengths: Strengths) -> np.ndarray:
@@ -114,7 +120,7 @@ class Service:
         seconds = time.perf_counter() - began
         message = self._line(wanted, vector, image, seconds)
         if made.ndim == 1:
-            return Answer(message, labels=self._likely(self.model.asked(wanted).name, made))
+            return Answer(message, labels=self._likely(self.model.only_task(wanted).name, made))
         shown = _small(image), _small(_on_white(made, alpha))
         return Answer(message, shown=shown, result=made, alpha=alpha)
 
@@ -160,11 +166,12 @@ def _vector(vector: np.ndarray) -> str:
 
 
 def _on_white(image: np.ndarray, alpha: np.ndarray | None) -> np.ndarray:
-    """float [H, W, 3] -> uint8, with white where it is transparent."""
+    """float [H, W, 3] -> uint8 as a viewer with a white page shows it."""
     if alpha is None:
         return to_bytes(image)
-    cover = alpha[..., None] / np.float32(255)
-    return to_bytes(image * cover + (1 - cover))
+    made = Image.fromarray(to_rgba(image, alpha))
+    white = Image.new("RGBA", made.size, "white")
+    return np.asarray(Image.alpha_composite(white, made).convert("RGB"))
 
 
 def _small(image: np.ndarray) -> np.ndarray:

@@ -1,21 +1,21 @@
 """Files that are whole or not there."""
 
-import hashlib
 import json
 import os
+import secrets
 from pathlib import Path
 from typing import Any
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Writes a file under a temporary name beside it, then renames it; nothing stays of what could
-    not be written, and a link under the temporary name is not followed."""
-    digest = hashlib.sha256(os.fsencode(path.name)).hexdigest()
-    partial = path.with_name(f".{digest[:16]}.partial")  # short, as names have a longest length
+    """Writes a file under a name of its own beside it, then renames it; nothing stays of what could
+    not be written, and whoever else writes the same file does so apart."""
+    partial = path.with_name(f".{secrets.token_hex(8)}.partial")  # names have a longest length
     try:
-        partial.unlink(missing_ok=True)  # of a process that was killed
         with open(partial, "xb") as file:
             file.write(content)
+            file.flush()
+            os.fsync(file.fileno())  # else the new name may outlive a power cut, and this not
         os.replace(partial, path)
     except BaseException:
         partial.unlink(missing_ok=True)

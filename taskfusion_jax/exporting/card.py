@@ -11,25 +11,30 @@ from taskfusion_jax.exporting.network import Network
 from taskfusion_jax.inference.model import Model
 from taskfusion_jax.workdir import Workdir
 
+_LEAST = 8  # below it there is not enough to reflect
 
-def model_card(model: Model, networks: Sequence[Network], use: str, licence: str, note: str) -> str:
+
+def model_card(
+    model: Model, networks: Sequence[Network], use: str, size: int, licence: str, note: str
+) -> str:
     """Markdown.
 
     Args:
       model: the run.
       networks: what was exported of it.
       use: code that runs the export.
+      size: the only side of images that it takes, in pixels; 0 = any.
       licence: of the data that it was trained on, in the user's words.
       note: what else to say of this format.
     """
     results = _results(model.workdir)
     several = networks[0].task is None
     of = "several tasks" if several else "a task each"
-    size = (
-        f"sides of {networks[0].size}"
-        if networks[0].size
-        else (f"any size, sides multiples of {networks[0].side}")
-    )
+    side = networks[0].side
+    sides = f"{size} x {size} pixels" if size else f"any sides that are multiples of {side}"
+    if not size and side < _LEAST:
+        sides += f", at least {_LEAST}"
+    together = ", ".join(model.combinations)
     lines = [
         f"# {results.get('name') or model.config.name}: networks of {of}",
         "",
@@ -43,8 +48,9 @@ def model_card(model: Model, networks: Sequence[Network], use: str, licence: str
         f"`python check.py` compares with what JAX computed. {note}",
         "",
         "## Input and output",
-        f"Images RGB in [0, 1], {size}; images that come out are around [0, 1] and not clipped.",
+        f"Images RGB in [0, 1], {sides}; images that come out are around [0, 1] and not clipped.",
         *([_vector(model)] if several else []),
+        *([f"Learnt together, but not exported: {together}."] if together and not several else []),
         "",
         *_tasks(model, networks, several),
         "",

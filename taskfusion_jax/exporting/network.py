@@ -12,7 +12,8 @@ import numpy as np
 from taskfusion_jax.engine import names
 from taskfusion_jax.errors import UserError
 from taskfusion_jax.inference.model import Model
-from taskfusion_jax.methods.backbone import ViTBackbone
+from taskfusion_jax.methods.base import Method
+from taskfusion_jax.methods.registry import build_method
 from taskfusion_jax.models import conditioning
 from taskfusion_jax.models.transform_net import TransformNet
 from taskfusion_jax.porting.torch_state import HOOKS
@@ -75,7 +76,8 @@ class Network:
 
 
 def networks(model: Model, task: str = "") -> list[Network]:
-    """Those that do what a run has learnt: one that is told its task, or one for each task.
+    """Those that do what a run has learnt, in float32: one that is told its task, or one for each
+    task.
 
     Args:
       model: the run.
@@ -84,52 +86,41 @@ def networks(model: Model, task: str = "") -> list[Network]:
     Raises:
       UserError: no such task, or a norm of the user's own.
     """
-    if task:
-        return [_folded(_of_task(model, task))]
-    if model.method.one_network:
-        return [_of_all(model)]
-    return [_folded(_of_task(model, name)) for name in model.tasks]
+    config = model.config.copy_and_resolve_references()
+    config.dtype = "float32"
+    method = build_method(config, model.method.channels)
+    if method.one_network and not task:
+        vector = next(iter(model.tasks.values())).vector
+        return [_network(method, "model", method.pick(model.params, vector), None)]
+    return [_folded(_of_task(model, method, name)) for name in ([task] if task else model.tasks)]
 
 
-def _of_all(model: Model) -> Network:
-    vector = next(iter(model.tasks.values())).vector
-    return _network(model, "model", model.method.pick(model.params, vector), None)
-
-
-def _of_task(model: Model, name: str) -> Network:
+def _of_task(model: Model, method: Method, name: str) -> Network:
     model.vector({name: 1.0})
     task = model.tasks[name]
-    picked = model.method.pick(model.params, task.vector)
-    head = model.method.backbone.head
+    picked = method.pick(model.params, task.vector)
+    head = method.backbone.head
     if head:  # the channels that it lacks are zeros
         picked = {**picked, head: {k: x[..., : task.channels] for k, x in picked[head].items()}}
-    return _network(model, name, picked, task)
+    return _network(method, name, picked, task)
 
 
-def _network(model: Model, name: str, picked: dict, task: Task | None) -> Network:
-    backbone, config = model.method.backbone, model.config
+def _network(method: Method, name: str, picked: dict, task: Task | None) -> Network:
+    backbone, config = method.backbone, method.backbone.config
     params = {key: np.asarray(x) for key, x in names.flatten(picked).items()}
-    options, run = _FORMS[config.backbone](model, params)
-    told = config.backbone == "transform_net"
-    return Network(
-        name,
-        config.backbone,
-        options,
-        params,
-        config.slots if told else 0,
-        task,
-        backbone.side,
-        config.data.size if isinstance(backbone, ViTBackbone) else 0,
-        run,
-    )
+    options, run = _FORMS[config.backbone](method, params)
+    slots = config.slots if backbone.conditioned else 0
+    size, side = backbone.size, backbone.side
+    return Network(name, config.backbone, options, params, slots, task, side, size, run)
 
 
-def _transform_net(model, params):
-    net: TransformNet = model.method.backbone.net
+def _transform_net(method, params):
+    net: TransformNet = method.backbone.net
+    config = method.backbone.config
     for norm in (net.norm, net.encoder_norm or net.norm):
         if norm not in NORMS:
             raise UserError(
-                f"config.method={model.config.method} has a norm that no export knows: add it to "
+                f"config.method={config.method} has a norm that no export knows: add it to "
                 "exporting/network.py and exporting/torch_nets/transform_net.py"
             )
     attention = None
@@ -138,29 +129,29 @@ def _transform_net(model, params):
         attention = (part.reduction, part.shift)
     options = {
         **{k: getattr(net, k) for k in ("width", "blocks", "input_gate", "pixel_gate", "skips")},
-        "slots": model.config.slots,
+        "slots": config.slots,
         "norm": NORMS[net.norm],
         "encoder_norm": NORMS[net.encoder_norm or net.norm],
         "attention": attention,
     }
-    return options, model.method.backbone.apply
+    return options, method.backbone.apply
 
 
-def _unet(model, params):
-    outputs, backbone = params["head/kernel"].shape[-1], model.method.backbone
+def _unet(method, params):
+    outputs, backbone = params["head/kernel"].shape[-1], method.backbone
     net = backbone.net.clone(out=outputs)
     options = {"outputs": outputs, "widths": list(backbone.widths)}
     return options, lambda tree, x, c: net.apply({"params": tree}, x)
 
 
-def _resnet(model, params):
+def _resnet(method, params):
     blocks = len({name.split("/")[1] for name in params if name.startswith("blocks/")})
-    options = {"width": model.config.resnet.width, "blocks": blocks}
-    return options, model.method.backbone.apply
+    options = {"width": method.backbone.config.resnet.width, "blocks": blocks}
+    return options, method.backbone.apply
 
 
-def _vit(model, params):
-    net, config = model.method.backbone.net, model.config
+def _vit(method, params):
+    net, config = method.backbone.net, method.backbone.config
     pool = {k.removeprefix("pool/"): list(x.shape) for k, x in params.items() if "pool/" in k}
     own = {k.removeprefix(HOOKS): list(x.shape) for k, x in params.items() if k.startswith(HOOKS)}
     options = {
@@ -176,7 +167,7 @@ def _vit(model, params):
 
     def run(tree, x, c):
         head = tree["head"]
-        return model.method.represent(tree, x) @ head["kernel"] + head["bias"][None]
+        return method.represent(tree, x) @ head["kernel"] + head["bias"][None]
 
     return options, run
 

@@ -50,4 +50,5 @@ STABLEHLO = Format(
     'net = export.deserialize(bytearray(Path("{name}.stablehlo").read_bytes()))\n'
     "y = net.call(x{c})  # x: [B, {side}, {side}, 3]",
     "Any number of images of that size; cpu, cuda and tpu; needs jax and flatbuffers.",
+    one_size=True,
 )

@@ -1,5 +1,6 @@
 """Export as a static web page: the networks as ONNX, ONNX Runtime Web, and sliders."""
 
+import hashlib
 import io
 import json
 import os
@@ -7,7 +8,7 @@ import shutil
 import subprocess
 import tarfile
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,12 @@ from taskfusion_jax.tasks.colourisation import Colourisation, to_rgb, to_ycc
 
 RUNTIME = "onnxruntime-web@1.30.0"
 """The npm package (MIT) of which two files go into the folder."""
-_FILES = ("ort.wasm.bundle.min.mjs", "ort-wasm-simd-threaded.wasm")
+_FILES = {
+    "ort.wasm.bundle.min.mjs": "11e64bd8ffe11bd1a2a2f0d6275fdfbb",
+    "ort-wasm-simd-threaded.wasm": "3398c10d07d229bd91b364548e130e0e",
+}
+"""Name -> the first half of its SHA-256."""
+_PATIENCE_S = 300
 _SAMPLE = "skimage/data/astronaut.png"
 """NASA's portrait of Eileen Collins, in the public domain."""
 
@@ -56,7 +62,6 @@ def _page(model: Model, networks: Sequence[Network]) -> dict[str, Any]:
     first = networks[0]
     tasks = model.tasks.values() if first.task is None else [n.task for n in networks]
     nets = {n.task.name: n.name for n in networks if n.task}
-    together = [name.split("+") for name in model.learnt if "+" in name]
     return {
         "title": model.config.name,
         "slots": first.slots,
@@ -68,47 +73,69 @@ def _page(model: Model, networks: Sequence[Network]) -> dict[str, Any]:
             | _drawn(model, task)
             for task in tasks
         ],
-        "presets": together if first.slots else [],
+        "presets": list(model.combinations.values()) if first.slots else [],
     }
 
 
 def _drawn(model: Model, task: Task) -> dict[str, Any]:
-    """How the page shows a task's output."""
+    """How the page shows a task's output. Raises UserError where it cannot."""
     if task.labels:
         return {"kind": "labels", "classes": model.classes[task.name]}
-    if isinstance(task, ClassScores):
+    show = type(task).show
+    if show is Task.show:
+        return {"kind": "image"}
+    if show is ClassScores.show:
         return {"kind": "classes", "colours": palette(task.classes).tolist()}
-    if isinstance(task, Colourisation):
+    if show is Colourisation.show:
         matrices = {"to_ycc": to_ycc(np.eye(3)), "to_rgb": to_rgb(np.eye(3))}
         return {"kind": "chroma", **{k: np.asarray(m).T.tolist() for k, m in matrices.items()}}
-    return {"kind": "image"}
+    raise UserError(
+        f"--format=web: {task.name} is shown by {type(task).__name__}.show, which a browser cannot "
+        "run: use --format=onnx"
+    )
 
 
 def _runtime() -> dict[str, bytes]:
-    """The files of ONNX Runtime Web, from where they were kept or by npm."""
+    """The files of ONNX Runtime Web: from the cache, else fetched by npm and kept there."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     kept = cache / "taskfusion_jax" / RUNTIME
-    if not all((kept / name).is_file() for name in _FILES):
-        for name, data in _packed().items():
+    found = {name: (kept / name).read_bytes() for name in _FILES if (kept / name).is_file()}
+    if not _as_released(found):
+        found = _fetched()
+        for name, data in found.items():
             kept.mkdir(parents=True, exist_ok=True)
             write_bytes(kept / name, data)
-    return {name: (kept / name).read_bytes() for name in _FILES}
+    return found
 
 
-def _packed() -> dict[str, bytes]:
-    """The same out of the package, which npm fetches and verifies."""
+def _as_released(found: Mapping[str, bytes]) -> bool:
+    return {name: hashlib.sha256(data).hexdigest()[:32] for name, data in found.items()} == _FILES
+
+
+def _fetched() -> dict[str, bytes]:
     npm = shutil.which("npm")
     if not npm:
-        raise UserError(f"--format=web takes {RUNTIME} by npm, which is not there: install Node.js")
+        raise UserError(
+            f"--format=web needs npm to fetch {RUNTIME}, but it is not installed: install Node.js"
+        )
     with tempfile.TemporaryDirectory() as folder:
         line = [npm, "pack", "--silent", RUNTIME]
-        done = subprocess.run(line, cwd=folder, capture_output=True, text=True)
-        packed = sorted(Path(folder).glob("*.tgz"))
-        if done.returncode or not packed:
+        options = {"cwd": folder, "capture_output": True, "text": True, "timeout": _PATIENCE_S}
+        try:
+            done = subprocess.run(line, **options)
             reason = (done.stderr.strip().splitlines() or ["no file came"])[0]
-            raise UserError(f"--format=web: npm cannot fetch {RUNTIME} ({reason})")
+        except subprocess.TimeoutExpired:
+            reason = f"nothing came in {_PATIENCE_S} s"
+        packed = sorted(Path(folder).glob("*.tgz"))
+        if not packed:
+            raise UserError(
+                f"--format=web: npm cannot fetch {RUNTIME} ({reason}): check the network"
+            )
         with tarfile.open(packed[0]) as tar:
-            return {name: tar.extractfile(f"package/dist/{name}").read() for name in _FILES}
+            found = {name: tar.extractfile(f"package/dist/{name}").read() for name in _FILES}
+    if not _as_released(found):
+        raise UserError(f"--format=web: npm gave another {RUNTIME} than the released one")
+    return found
 
 
 WEB = Format(

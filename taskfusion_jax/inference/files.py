@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from taskfusion_jax.data.arrays import to_bytes
+from taskfusion_jax.data.arrays import to_bytes, to_rgba
 from taskfusion_jax.data.images import SUFFIXES
 from taskfusion_jax.engine.files import write_bytes
 from taskfusion_jax.errors import OUT_OF_ROOM, UserError
@@ -29,25 +29,26 @@ class Job:
     target: Path
 
 
-def find_images(given: Path, output: Path) -> tuple[list[Path], int]:
+def find_images(given: Path, output: Path) -> tuple[list[Path], int, list[str]]:
     """The images at a path: the file itself, or those of a folder and the folders below it.
 
     Links to folders are not followed, and results of earlier runs in `output` are no images.
 
     Returns:
-      (paths in the order of their names, how many other files lie there).
+      (paths in the order of their names, how many other files lie there, a line for each folder
+      that cannot be read).
 
     Raises:
-      UserError: there is nothing, or no image, or a folder that cannot be read.
+      UserError: there is nothing, or no image.
     """
     if os.path.isfile(given):
-        return [given], 0
+        return [given], 0, []
     if not os.path.isdir(given):
         raise UserError(f"--input={given}: there is no such file or folder, check the path")
     if _real(given) == _real(output):
         raise UserError(f"--output={output} is the folder of the images: give another folder")
-    found, others = [], 0
-    for folder, below, names in os.walk(given, onerror=_unreadable):
+    found, others, closed = [], 0, []
+    for folder, below, names in os.walk(given, onerror=lambda e: closed.append(_unreadable(e))):
         below[:] = sorted(
             name
             for name in below
@@ -58,14 +59,13 @@ def find_images(given: Path, output: Path) -> tuple[list[Path], int]:
             found += [Path(folder, name)] if image else []
             others += not image
     if not found:
-        raise UserError(f"--input={given} holds no image ({', '.join(SUFFIXES)}): add one")
-    return found, others
+        nothing = f"--input={given} holds no image ({', '.join(SUFFIXES)}): add one"
+        raise UserError(closed[0] if closed else nothing)
+    return found, others, closed
 
 
-def _unreadable(error: OSError) -> None:
-    raise UserError(
-        f"{error.filename} cannot be read ({error.strerror}): change its permissions or move it"
-    ) from error
+def _unreadable(error: OSError) -> str:
+    return f"{error.filename} cannot be read ({error.strerror}): change its permissions or move it"
 
 
 def plan(given: Path, images: Sequence[Path], output: Path) -> list[Job]:
@@ -152,12 +152,10 @@ def write_picture(target: Path, image: np.ndarray, alpha: np.ndarray | None) -> 
 
     Args:
       target: of the file.
-      image: float [H, W, 3] in [0, 1].
+      image: float [H, W, 3] in [0, 1], laid on white where it is transparent.
       alpha: uint8 [H, W] or None.
     """
-    pixels = to_bytes(image)
-    if alpha is not None:
-        pixels = np.concatenate([pixels, alpha[..., None]], axis=-1)
+    pixels = to_bytes(image) if alpha is None else to_rgba(image, alpha)
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, "PNG")
     write_file(target, file.getvalue())

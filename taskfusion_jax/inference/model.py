@@ -26,10 +26,14 @@ from taskfusion_jax.tasks.combined import parts_of
 
 Strengths = Mapping[str, float]
 MOST_PIECES = 1024
-"""Done at once; what comes of them waits in memory."""
+"""Of a batch; what comes of them waits in memory."""
+AT_ONCE = 2**21
+"""Pixels of the pieces of a batch; a single piece may have more."""
+HELD = 2**24
+"""Pixels of images that may wait for others of their shape to fill a batch."""
 
 
-def load(workdir: str | Path, *, tile: int = 512, batch: int = 8) -> "Model":
+def load(workdir: str | Path, *, tile: int = 1024, batch: int = 8) -> "Model":
     """Opens the newest checkpoint of a run; see `Model`.
 
         model = taskfusion_jax.load("runs/quickstart")
@@ -38,7 +42,7 @@ def load(workdir: str | Path, *, tile: int = 512, batch: int = 8) -> "Model":
     Args:
       workdir: folder of the run, which may still be training.
       tile: side of the largest piece that the network sees at once, in pixels.
-      batch: how many pieces it sees at once, up to 1,024.
+      batch: how many pieces it sees at once, up to 1,024; fewer of large ones.
 
     Raises:
       UserError: there is no run or no checkpoint, or it is damaged, or a size is no whole number.
@@ -49,23 +53,24 @@ def load(workdir: str | Path, *, tile: int = 512, batch: int = 8) -> "Model":
     begun = [stage for stage in experiment.stages if stage.first < int(state.step)]
     labels: dict[str, tuple[str, ...]] = {}
     for stage in begun:
-        if evaluation := folder.evaluation(stage.name):
-            labels |= evaluation[0].get("labels", {})
+        labels |= (folder.measured(stage.name) or {}).get("labels", {})
     params = experiment.eval_params(state)
     return Model(experiment, params, begun, labels, folder.path, tile=tile, batch=batch)
 
 
 class Model:
-    """A network and what it has learnt.
+    """A network and what it has learnt, for one thread at a time.
 
     Attributes:
       tasks: name -> single task that some stage trained.
       classes: name -> names of a classification's classes, their numbers where none were kept.
       learnt: tasks, combined ones too -> the last stage that trained them.
+      combinations: those that were learnt together -> their tasks.
       config: of the run.
       method: how its tasks share one network.
       workdir: its folder.
-      params: the network's parameters, averaged where an average is kept.
+      params: the network's parameters, averaged where an average is kept; others may take their
+        place.
     """
 
     def __init__(
@@ -76,12 +81,13 @@ class Model:
         labels: Mapping[str, Sequence[str]],
         workdir: Path,
         *,
-        tile: int = 512,
+        tile: int = 1024,
         batch: int = 8,
     ):
         """See `load`. stages: those that have begun; labels: task -> names of its classes."""
         self.config, self.method, self.workdir = experiment.config, experiment.method, workdir
         self.learnt = {name: s.name for s in stages for name, n in s.options.rows.items() if n}
+        self.combinations = {name: tuple(name.split("+")) for name in self.learnt if "+" in name}
         single = {part.name: part for n in self.learnt for part in parts_of(experiment.tasks[n])}
         self.tasks: dict[str, Task] = dict(sorted(single.items(), key=lambda x: x[1].slot))
         self.classes = {
@@ -92,9 +98,8 @@ class Model:
         self._mesh, self.params = experiment.mesh, params
         self._batch = -(-batch // meshes.shards(self._mesh)) * meshes.shards(self._mesh)
         self._tiling = Tiling(self.method.backbone.side, tile)
-        self._shown = jit(self._show, static_argnames="form")
-        self._network: dict = {}
-        self._route: Hashable = object()  # none yet
+        self._shown = jit(self._show, static_argnames="shown_by")
+        self._kept: tuple[dict, Hashable, dict] = ({}, None, {})  # params, route, what was picked
 
     @property
     def programs(self) -> int:
@@ -102,7 +107,7 @@ class Model:
         a full batch and one for a single piece."""
         return self._shown._cache_size()
 
-    def __call__(self, images: np.ndarray, **strengths: float) -> np.ndarray:
+    def __call__(self, images: np.ndarray, /, **strengths: float) -> np.ndarray:
         """Does tasks at strengths between 0 and 1: `model(images, restoration=1, style_1=0.6)`.
 
         Args:
@@ -130,31 +135,38 @@ class Model:
     def stream(self, asked: Iterable[tuple[np.ndarray, Strengths]]) -> Iterator[np.ndarray]:
         """As the call, for images of different sizes: one result for each, in their order.
 
-        asked: images, each uint8 or float [H, W, 3], and what is to be done with each. Held at a
-        time are at most a batch of pieces, and the images that they belong to. Raises UserError as
-        the call, when it comes to the image.
+        Pieces of one shape wait for each other, so that batches are full whatever the order of
+        sizes, until images of `HELD` pixels wait.
+
+        Args:
+          asked: images, each uint8 or float [H, W, 3], and what is to be done with each.
+
+        Raises:
+          UserError: as the call, when it comes to the image.
         """
         waiting: collections.deque[Canvas] = collections.deque()
-        pieces: list[_Piece] = []
+        batches: dict[tuple, list[_Piece]] = {}  # by program, the one that waits longest first
         for given, strengths in asked:
             image = as_array(given)
             check_images(image[None])
-            vector, task = self.vector(strengths), self.asked(strengths)
+            vector, task = self.vector(strengths), self.only_task(strengths)
             labels = task is not None and task.labels > 0
-            image = self._square(image) if labels else to_unit(image)
+            image = self._square(image) if labels else image
             waiting.append(canvas := Canvas(self._tiling, *image.shape[:2], scores=labels))
             for x in self._tiling.cut(image) if not labels else (image,):
-                piece = _Piece(canvas, x, vector, self._form(task), self.method.route(vector))
-                if pieces and pieces[0].program != piece.program:
-                    self._run(pieces)
-                pieces.append(piece)
-                if len(pieces) == self._batch:
-                    self._run(pieces)
+                piece = _Piece(canvas, x, vector, self._shown_by(task), self.method.route(vector))
+                batch = batches.setdefault(piece.program, [])
+                batch.append(piece)
+                if len(batch) == self._most(piece):
+                    self._run(batches.pop(piece.program))
+            while batches and sum(canvas.pixels for canvas in waiting) > HELD:
+                self._run(batches.pop(next(iter(batches))))
             while waiting and waiting[0].whole:
                 yield waiting.popleft().image()
-        if pieces:
-            self._run(pieces)
-        yield from (canvas.image() for canvas in waiting)
+        for batch in batches.values():
+            self._run(batch)
+        while waiting:
+            yield waiting.popleft().image()
 
     def vector(self, strengths: Strengths) -> np.ndarray:
         """The task vector, float32 [slots]. Raises UserError for what cannot be done."""
@@ -190,25 +202,28 @@ class Model:
             raise UserError(f"'{name}' is asked for by its parts: write {ask}")
         raise UserError(f"no task '{name}' was trained{did_you_mean(name, self.tasks)}")
 
-    def asked(self, strengths: Strengths) -> Task | None:
+    def only_task(self, strengths: Strengths) -> Task | None:
         """The one task that is asked for, None where there are several."""
         return self.tasks[next(iter(strengths))] if len(strengths) == 1 else None
 
     def check(self, image: np.ndarray, strengths: Strengths, name: str = "an image") -> None:
-        """Raises UserError where an image [H, W, 3] does not suit a task; name: of it."""
+        """Raises UserError where an image, uint8 or float [H, W, 3], does not suit a task; name: of
+        it."""
         for task in strengths:
             self._check_name(task)
-            self.tasks[task].check_input(to_unit(image)[None], name)
+            self.tasks[task].check_input(image[None], name)
 
     def _picked(self, vector: np.ndarray) -> dict:
         """The network's parameters for a vector; the last ones are kept."""
-        route = self.method.route(vector)
-        if route != self._route:
-            self._network, self._route = self.method.pick(self.params, vector), route
-        return self._network
+        params, route, picked = self._kept
+        if params is not self.params or route != self.method.route(vector):
+            route, picked = self.method.route(vector), self.method.pick(self.params, vector)
+            self._kept = self.params, route, picked
+        return picked
 
-    def _form(self, task: Task | None) -> str:
-        """Whose `show` makes something else of the output than an image; "" is nobody's."""
+    def _shown_by(self, task: Task | None) -> str:
+        """The task whose `show` turns the output into a picture or probabilities; "" where the
+        output is the picture."""
         if task is None or (_joins(task) and type(task).show is Task.show):
             return ""
         return task.name
@@ -219,28 +234,34 @@ class Model:
         large = {"image": enlarge(to_bytes(image), size)}
         return to_unit(Crop(size, 1.0, random=False).random_map(large, None)["image"])
 
-    def _run(self, pieces: list["_Piece"]) -> None:
-        """Does the pieces, which one program can do, puts them in their places and forgets them.
+    def _most(self, piece: "_Piece") -> int:
+        """How many such pieces are a full batch."""
+        shards = meshes.shards(self._mesh)
+        fit = max(AT_ONCE // math.prod(piece.x.shape[:2]), 1)
+        return min(self._batch, -(-fit // shards) * shards)
+
+    def _run(self, pieces: Sequence["_Piece"]) -> None:
+        """Does pieces that one program can do, and puts them in their places.
 
         A full batch is done at once, fewer one by one, so that two programs serve any number.
         """
-        picked, form = self._picked(pieces[0].c), pieces[0].form
-        step = self._batch if len(pieces) == self._batch else meshes.shards(self._mesh)
+        first, most = pieces[0], self._most(pieces[0])
+        picked = self._picked(first.c)
+        step = most if len(pieces) == most else meshes.shards(self._mesh)
         for start in range(0, len(pieces), step):
             some = pieces[start : start + step]
             filled = [*some, *some[:1] * (step - len(some))]
-            arrays = {name: np.stack([getattr(p, name) for p in filled]) for name in ("x", "c")}
-            rows = meshes.place(meshes.split_rows(self._mesh), arrays)
-            made = np.asarray(self._shown(picked, rows["x"], rows["c"], form=form))
-            for piece, output in zip(some, made, strict=False):
+            x, c = np.stack([to_unit(p.x) for p in filled]), np.stack([p.c for p in filled])
+            rows = meshes.place(meshes.split_rows(self._mesh), {"x": x, "c": c})
+            made = self._shown(picked, rows["x"], rows["c"], shown_by=first.shown_by)
+            for piece, output in zip(some, np.asarray(made), strict=False):
                 piece.canvas.put(output)
-        pieces.clear()
 
-    def _show(self, picked: dict, x: jax.Array, c: jax.Array, form: str) -> jax.Array:
+    def _show(self, picked: dict, x: jax.Array, c: jax.Array, shown_by: str) -> jax.Array:
         output = self.method.run(picked, x, c)
-        if not form:
+        if not shown_by:
             return jnp.clip(output[..., :3], 0, 1)
-        task = self.tasks[form]
+        task = self.tasks[shown_by]
         output = output[..., : task.channels]
         return jax.nn.softmax(output) if task.labels else task.show(output, x)
 
@@ -252,13 +273,13 @@ class _Piece:
     canvas: Canvas
     x: np.ndarray
     c: np.ndarray
-    form: str
+    shown_by: str
     route: Hashable
 
     @property
     def program(self) -> tuple:
         """Pieces that can be done together have the same."""
-        return self.x.shape, self.form, self.route
+        return self.x.shape, self.shown_by, self.route
 
 
 def _joins(task: Task) -> bool:

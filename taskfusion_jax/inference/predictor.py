@@ -45,7 +45,7 @@ class Predictor:
     def __init__(self, model: Model, wanted: list[Strengths], output: Path, overwrite: bool):
         """wanted: what each picture of a strip is made with; output: all that is written to."""
         self.model, self.wanted, self.output, self.overwrite = model, wanted, output, overwrite
-        self.task = model.asked(wanted[0])
+        self.task = model.only_task(wanted[0])
         self.failed: list[str] = []
         self.labels: list[list[str]] = []
         self._open: collections.deque[tuple[Job, np.ndarray | None]] = collections.deque()
@@ -56,22 +56,26 @@ class Predictor:
         Raises:
           UserError: there is no image, or no place for the results; no image was done then.
         """
-        images, others = find_images(given, self.output)
+        images, others, closed = find_images(given, self.output)
+        self.failed += closed
         if others:
-            say(console, f"no images by their names, so left out: {others} in {given}")
+            files = "1 file" if others == 1 else f"{others} files"
+            say(console, f"{given}: {files} left out, as no name of an image")
         if self._labels:
             check_target(self._table, self.output, self.overwrite)
         make_folder(self.output)
         jobs, made, done = plan(given, images, self.output), [], 0
-        with Bar(console, "images", 0, len(jobs), 1) as bar:
-            for result in self.model.stream(self._read(jobs, given)):
-                made.append(result)
-                if len(made) == len(self.wanted):
-                    done += self._keep(*self._open.popleft(), made)
-                    made = []
-                    bar.update(done + len(self.failed), math.nan)
-        if self.labels:
-            self._write_labels()
+        try:
+            with Bar(console, "images", 0, len(jobs), 1) as bar:
+                for result in self.model.stream(self._read(jobs, given)):
+                    made.append(result)
+                    if len(made) == len(self.wanted):
+                        done += self._keep(*self._open.popleft(), made)
+                        made = []
+                        bar.update(done + len(self.failed) - len(closed), math.nan)
+        finally:  # those so far, where it is interrupted
+            if self.labels:
+                self._write_labels()
         return done
 
     def _read(self, jobs: list[Job], given: Path) -> Iterator[tuple[np.ndarray, Strengths]]:
@@ -79,7 +83,8 @@ class Predictor:
         read = {identity(job.source) for job in jobs} - {None}
         for job in jobs:
             try:
-                check_source(job.source, root)
+                if job.source != given:  # a link that is named is meant
+                    check_source(job.source, root)
                 if not self._labels:
                     check_target(job.target, self.output, self.overwrite, read)
                 with quiet_libraries():
@@ -119,7 +124,8 @@ class Predictor:
         try:
             whole = None if alpha is None else np.tile(alpha, (1, len(made)))
             check_target(job.target, self.output, self.overwrite)  # again: time has passed
-            write_picture(job.target, np.concatenate(made, axis=1), whole)
+            strip = made[0] if len(made) == 1 else np.concatenate(made, axis=1)
+            write_picture(job.target, strip, whole)
         except UserError as error:
             self.failed.append(str(error))
             return False
@@ -129,8 +135,10 @@ class Predictor:
         text, places = io.StringIO(), range(1, 1 + (len(self.labels[0]) - 1) // 2)
         head = (word for i in places for word in (f"label_{i}", f"probability_{i}"))
         csv.writer(text, lineterminator="\n").writerows([["file", *head], *self.labels])
-        # Names of files need not be Unicode.
-        write_file(self._table, text.getvalue().encode("utf-8", "backslashreplace"))
+        try:  # names of files need not be Unicode
+            write_file(self._table, text.getvalue().encode("utf-8", "backslashreplace"))
+        except UserError as error:
+            self.failed.append(str(error))
 
 
 def say(console: Console, text: str) -> None:
@@ -146,7 +154,7 @@ def list_tasks(model: Model, console: Console) -> None:
         makes = f"one of {task.labels} classes" if task.labels else "an image"
         table.add_row(name, makes, strength, model.learnt.get(name, ""))
     console.print(table)
-    together = [name for name in model.learnt if "+" in name]
-    if together:
-        ask = ",".join(f"{part}=1" for part in together[0].split("+"))
-        say(console, f"learnt together: {', '.join(together)}; ask for one as --tasks={ask}")
+    if model.combinations:
+        names, parts = ", ".join(model.combinations), next(iter(model.combinations.values()))
+        ask = ",".join(f"{part}=1" for part in parts)
+        say(console, f"learnt together: {names}; ask for one as --tasks={ask}")

@@ -25,7 +25,7 @@ class Tiling:
     """
 
     multiple: int
-    tile: int = 512
+    tile: int = 1024
     overlap: int = 64
 
     @property
@@ -51,6 +51,22 @@ class Tiling:
         count = 1 + -(-(side - piece) // (piece - overlap))
         return np.linspace(0, side - piece, count).round().astype(int).tolist()
 
+    def shares(self, side: int, piece: int) -> dict[int, np.ndarray]:
+        """Start of a piece -> its weight at each of its pixels along one side, rising from a
+        neighbour and falling towards one; at every pixel the weights add up to 1."""
+        overlap = min(self.overlap, piece // 2)
+        rise = (np.arange(overlap, dtype=np.float32) + 1) / (overlap + 1)
+        total, ramps = np.zeros(side, np.float32), {}
+        for start in self._starts(side, piece):
+            ramp = np.ones(piece, np.float32)
+            if start > 0:
+                ramp[:overlap] = rise
+            if start + piece < side:
+                ramp[piece - overlap :] = np.minimum(ramp[piece - overlap :], rise[::-1])
+            ramps[start] = ramp[: side - start]
+            total[start : start + piece] += ramps[start]
+        return {start: ramp / total[start : start + piece] for start, ramp in ramps.items()}
+
     def cut(self, image: np.ndarray) -> Iterator[np.ndarray]:
         """The pieces of an image [H, W, C], each [piece height, piece width, C]."""
         tall, wide = self.piece(*image.shape[:2])
@@ -65,12 +81,12 @@ class Canvas:
     def __init__(self, tiling: Tiling, height: int, width: int, scores: bool = False):
         """height, width: of the image; scores: it is done as one piece and what comes out is no
         image, but [C]."""
-        self.size = height, width
-        self._tiling = tiling
+        self.pixels = height * width
+        tall, wide = tiling.piece(height, width)
+        self._rows = {} if scores else tiling.shares(height, tall)
+        self._columns = {} if scores else tiling.shares(width, wide)
         self._places = [(0, 0)] if scores else tiling.places(height, width)
-        self._sum: np.ndarray | None = None
-        self._weight = np.zeros((height, width, 1), np.float32)
-        self._next = 0
+        self._size, self._made, self._next = (height, width), None, 0
 
     @property
     def whole(self) -> bool:
@@ -81,34 +97,19 @@ class Canvas:
         """The output of the next piece, in the order of `Tiling.cut`; [h, w, C]."""
         top, left = self._places[self._next]
         self._next += 1
-        height, width = self.size
-        if len(self._places) == 1:
-            self._sum = piece if piece.ndim == 1 else piece[:height, :width]
-            self._weight = np.ones(1, np.float32)
+        if piece.ndim == 1:
+            self._made = piece
             return
-        if self._sum is None:
-            self._sum = np.zeros((height, width, piece.shape[-1]), np.float32)
-        weight = self._ramp(top, piece.shape[0], height)[:, None, None]
-        weight = weight * self._ramp(left, piece.shape[1], width)[None, :, None]
-        part = slice(top, min(top + piece.shape[0], height)), slice(left, left + piece.shape[1])
-        weight = weight[: self._sum[part].shape[0], : self._sum[part].shape[1]]
-        self._sum[part] += weight * piece[: weight.shape[0], : weight.shape[1]]
-        self._weight[part] += weight
-
-    def _ramp(self, start: int, piece: int, side: int) -> np.ndarray:
-        """Weights along one side of a piece: rising from a neighbour, falling towards one."""
-        overlap = min(self._tiling.overlap, piece // 2)
-        ramp = np.ones(piece, np.float32)
-        rise = (np.arange(overlap, dtype=np.float32) + 1) / (overlap + 1)
-        if start > 0:
-            ramp[:overlap] = rise
-        if start + piece < side:
-            ramp[piece - overlap :] = np.minimum(ramp[piece - overlap :], rise[::-1])
-        return ramp
+        if self._made is None:
+            self._made = np.zeros((*self._size, piece.shape[-1]), np.float32)
+        rows, columns = self._rows[top], self._columns[left]
+        part = self._made[top : top + len(rows), left : left + len(columns)]
+        share = rows[:, None, None] * columns[None, :, None]
+        part += share * piece[: len(rows), : len(columns)]
 
     def image(self) -> np.ndarray:
         """The whole output, float32 [H, W, C], or [C] of scores."""
-        return self._sum / self._weight
+        return self._made
 
 
 def _filled(part: np.ndarray, height: int, width: int) -> np.ndarray:

@@ -26,13 +26,17 @@ class Backbone:
       section: of the config, with its options.
       encoder: what the names of its encoder's parameters begin with.
       head: name of the output layer that tasks bring themselves; "" = there is one for all.
+      conditioned: whether it is told its task, and looks at c.
       side: what an image's sides must be a multiple of.
+      size: the only side of an image that it takes, in pixels; 0 = any.
     """
 
     section: ClassVar[str]
     encoder: ClassVar[str]
     head: ClassVar[str] = ""
+    conditioned: ClassVar[bool] = False
     side: int = 4
+    size: int = 0
 
     def __init__(self, config: ConfigDict, channels: int, parts: Mapping[str, Any]):
         """Builds the modules.
@@ -90,6 +94,7 @@ class TransformNetBackbone(Backbone):
 
     section = "network"
     encoder = "down_"
+    conditioned = True
 
     def __init__(self, config, channels, parts):
         """See `Backbone`."""
@@ -167,7 +172,7 @@ class ViTBackbone(Backbone):
         options = {"remat": o.remat, "dtype": self.dtype}
         self.net = ViT.variant(o.variant, classes=channels, **options)
         self.featuriser = ViT.variant(o.variant, classes=0, **options)
-        self.side = self.net.patch
+        self.side, self.size = self.net.patch, config.data.size
 
     def init(self, rng, channels):
         """See `Backbone.init`."""

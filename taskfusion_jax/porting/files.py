@@ -154,6 +154,10 @@ def _read_safetensors(path: Path) -> Arrays:
         return load_file(path)
     except SafetensorError as error:
         raise UserError(f"{path}: not a safetensors file: {error}") from None
+    except (TypeError, AttributeError) as error:  # of bfloat16 and smaller, which NumPy has not
+        raise UserError(
+            f"{path}: holds numbers of a type that is not read ({error}): save it in float32"
+        ) from None
 
 
 _READERS = {

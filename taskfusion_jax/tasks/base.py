@@ -1,6 +1,7 @@
 """What a task is: how its input is made, what its output is compared with, what it costs."""
 
 import dataclasses
+import re
 from collections.abc import Callable, Mapping
 from typing import ClassVar
 
@@ -8,6 +9,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from taskfusion_jax.errors import UserError
+
+RESERVED = "shared"
+"""The one name that no task has: a file of what tasks share has it."""
 Stylise = Callable[[jax.Array, np.ndarray], jax.Array]
 """A teacher network: (images [B, H, W, 3], task vector [slots]) -> images, gradients stopped."""
 
@@ -83,8 +88,18 @@ class Task:
         """Raises UserError where an image of the data, uint8 [H, W, 3], teaches it nothing."""
 
     def check_input(self, images: jax.Array, name: str) -> None:
-        """Raises UserError where a user's images, [B, H, W, 3] in [0, 1], do not suit the task."""
+        """Raises UserError where the task does not suit a user's images, [B, H, W, 3], uint8 or
+        float in [0, 1]."""
 
     def uncut(self, clean: jax.Array, mask: jax.Array, stylise: Stylise) -> jax.Array:
         """The target before anything is cut out of it; [B, H, W, 3] in [0, 1]."""
         return self.target(clean, mask, stylise)
+
+
+def check_name(name: str) -> None:
+    """Raises UserError for a task's name that cannot be the name of its files."""
+    if not re.fullmatch(r"\w[\w.-]*", name) or name.lower() == RESERVED:
+        raise UserError(
+            f"a task named {name!r} can have no file: a name is letters, digits, '_', '-' and '.', "
+            f"and not '{RESERVED}'"
+        )

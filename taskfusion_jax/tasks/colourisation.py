@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from taskfusion_jax.data.arrays import to_bytes
 from taskfusion_jax.errors import UserError
 from taskfusion_jax.tasks.base import Stylise, Task
 
@@ -74,7 +75,7 @@ class Colourisation(Task):
 
     def check_input(self, images: jax.Array, name: str) -> None:
         """Raises UserError for images in colour."""
-        if not is_gray(np.round(255 * np.asarray(images))):
+        if not is_gray(to_bytes(np.asarray(images))):
             raise UserError(
                 f"{name} is in colour, but {self.name} takes gray images: ask for another task, or "
                 "make it gray first"

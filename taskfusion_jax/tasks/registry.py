@@ -8,7 +8,7 @@ from ml_collections import ConfigDict
 from taskfusion_jax.errors import UserError, did_you_mean
 from taskfusion_jax.named import find_class
 from taskfusion_jax.tasks import losses
-from taskfusion_jax.tasks.base import Task
+from taskfusion_jax.tasks.base import Task, check_name
 from taskfusion_jax.tasks.class_maps import ClassScores, PaintedClasses
 from taskfusion_jax.tasks.classification import Classification
 from taskfusion_jax.tasks.colourisation import Colourisation
@@ -50,6 +50,7 @@ def build_tasks(config: ConfigDict) -> dict[str, Task]:
 
 def _single(name: str, options: ConfigDict, slots: int) -> Task:
     field, options = f"config.tasks.{name}", options.to_dict()
+    check_name(name)
     _check_present(field, options, ("kind", "slot", "loss"))
     kind, slot = options.pop("kind"), options.pop("slot")
     made = find_class(kind, KINDS, Task, f"{field}.kind")

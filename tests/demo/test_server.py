@@ -130,7 +130,7 @@ def test_the_page_s_function(page, tmp_path):
     made = set(tmp_path.rglob("*")) - before
     expected = {tmp_path / "cache" / name for name in names}
     assert all(path.parent == tmp_path / "cache" for path in made)
-    assert all(re.fullmatch(r"result_\d+\.png", path.name) for path in made - expected)
+    assert all(re.fullmatch(r"result_[0-9a-f]{32}\.png", path.name) for path in made - expected)
     assert set(tmp_path.parent.iterdir()) == outside
 
 

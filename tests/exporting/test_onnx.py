@@ -80,7 +80,7 @@ def test_a_vit_with_each_part(parts, tmp_path):
 def test_the_folder_checks_itself(tmp_path):
     export(load(runs.finished()[0]), "onnx", tmp_path, task="style_1")
     assert sorted(p.name for p in tmp_path.iterdir()) == [
-        *("README.md", "check.py", "style_1.npz", "style_1.onnx")
+        *("README.md", "check.py", "files.json", "style_1.npz", "style_1.onnx")
     ]
     line = [sys.executable, "-P", "check.py"]
     options = {"cwd": tmp_path, "env": runs.environment(), "capture_output": True, "text": True}

@@ -1,5 +1,6 @@
 """Exports as PyTorch: the same numbers from the same weights, for every network here."""
 
+import itertools
 import subprocess
 import sys
 
@@ -11,7 +12,7 @@ import torch
 from configs import matsumoto, takeda, vit_continual
 from taskfusion_jax.experiment import Experiment
 from taskfusion_jax.exporting.network import networks
-from taskfusion_jax.exporting.run import export
+from taskfusion_jax.exporting.run import export, gain
 from taskfusion_jax.exporting.torch_files import module_source, torch_module
 from taskfusion_jax.inference.model import Model, load
 from taskfusion_jax.porting.torch_state import from_state_dict, to_state_dict
@@ -46,6 +47,19 @@ def assert_equal(network):
     np.testing.assert_allclose(ours, theirs, atol=1e-5 * max(1, np.abs(ours).max()))
 
 
+def assert_is_the_run(whole, made):
+    """Each exported function is the run's own, with its task's parameters and no other's."""
+    x, c = made[0].example()
+    for network in made:
+        vectors = np.tile(network.task.vector, (len(x), 1)) if network.task else c
+        expected = np.asarray(whole.method.apply(whole.params, x, vectors))
+        ours = np.asarray(network(x, c))
+        np.testing.assert_allclose(ours, expected[..., : ours.shape[-1]], atol=1e-5)
+    outputs = [np.asarray(network(x, c)) for network in made]
+    for one, other in itertools.combinations(outputs, 2):
+        assert one.shape != other.shape or np.abs(one - other).max() > 1e-3
+
+
 TOLD = ("film", "encin", "sgn", "sgn_bias", "film_chain")
 
 
@@ -60,9 +74,11 @@ def told(method, **network):
 @pytest.mark.parametrize("gated", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_a_network_that_is_told_its_task(method, gated, tmp_path):
     paths = dict.fromkeys(("input_gate", "pixel_gate", "skips"), gated)
-    (network,) = networks(model(told(method, **paths), tmp_path))
+    whole = model(told(method, **paths), tmp_path)
+    (network,) = networks(whole)
     assert network.slots == 6 and network.task is None
     assert_equal(network)
+    assert_is_the_run(whole, [network])
 
 
 @pytest.mark.parametrize("method", TOLD)
@@ -80,9 +96,11 @@ def test_one_task_folded_in_is_the_task(method, tmp_path):
 
 @pytest.mark.parametrize("method", ["piggyback1", *slowly("single", "shared_enc")])
 def test_networks_of_a_task_each(method, tmp_path):
-    made = networks(model(takeda.get_config(f"{method},tiny"), tmp_path))
+    whole = model(takeda.get_config(f"{method},tiny"), tmp_path)
+    made = networks(whole)
     assert len(made) == 6 and all(network.slots == 0 for network in made)
     assert_equal(made[-1])
+    assert_is_the_run(whole, made)
 
 
 @pytest.mark.parametrize(
@@ -90,7 +108,9 @@ def test_networks_of_a_task_each(method, tmp_path):
 )
 def test_continual_translation(method, tmp_path):
     """Masks are multiplied in; outputs have as many channels as their tasks."""
-    made = networks(model(matsumoto.get_config(f"{method},tiny"), tmp_path))
+    whole = model(matsumoto.get_config(f"{method},tiny"), tmp_path)
+    made = networks(whole)
+    assert_is_the_run(whole, made)
     for network in (made[0], made[-1]):
         assert_equal(network)
         x, _ = network.example()
@@ -105,9 +125,11 @@ JOINED = [("prefixes", "rkr"), ("prompts", "deep_prompts", "lora"), ("adapters",
 def test_a_vit_with_each_part(parts, tmp_path):
     config = vit_continual.get_config("head,embedded,tiny")
     config.vit.weights, config.parts.use = "", parts
-    made = networks(model(config, tmp_path))
+    whole = model(config, tmp_path)
+    made = networks(whole)
     assert [network.name for network in made] == ["shapes_1", "shapes_2", "digits"]
     assert_equal(made[-1])
+    assert_is_the_run(whole, made)
 
 
 @pytest.mark.parametrize("method", ["l2p", *slowly("dualprompt")])
@@ -115,16 +137,30 @@ def test_a_vit_with_a_pool(method, tmp_path):
     """Images pick their prompts, in PyTorch as in JAX; of DualPrompt the task is known."""
     config = vit_continual.get_config(f"{method},embedded,tiny")
     config.vit.weights, config.pool.size = "", 20
-    made = networks(model(config, tmp_path))[-1]
-    assert bool(made.options["top"]) == (method == "l2p")
-    assert_equal(made)
+    whole = model(config, tmp_path)
+    made = networks(whole)
+    assert bool(made[-1].options["top"]) == (method == "l2p")
+    assert_equal(made[-1])
+    assert_is_the_run(whole, made)
 
 
-@pytest.mark.parametrize("config", ["film", "unet", "vit"])
+@pytest.mark.parametrize("task", ["", "style_1"])
+def test_whatever_it_was_trained_in_is_exported_in_float32(task, tmp_path):
+    made = []
+    for dtype in ("float32", "bfloat16"):
+        config = told("film")
+        config.dtype = dtype
+        made += networks(model(config, tmp_path), task)
+    x, c = made[0].example()
+    np.testing.assert_array_equal(made[0](x, c), made[1](x, c))
+
+
+@pytest.mark.parametrize("config", ["film", "unet", "resnet", "vit"])
 def test_state_dicts_come_back_to_the_bit(config, tmp_path):
     made = {
         "film": lambda: told("film"),
         "unet": lambda: matsumoto.get_config("scratch,tiny"),
+        "resnet": lambda: matsumoto.get_config("resblock,tiny"),
         "vit": lambda: vit_continual.get_config("prefixes,embedded,tiny"),
     }[config]()
     made.vit.weights = ""
@@ -174,7 +210,7 @@ def test_the_folder_checks_itself(tmp_path):
     workdir, output = runs.finished()[0], tmp_path / "out"
     export(load(workdir), "torch", output, licence="CC0")
     assert sorted(p.name for p in output.iterdir()) == [
-        *("README.md", "check.py", "model.npz", "model.py", "model.safetensors")
+        *("README.md", "check.py", "files.json", "model.npz", "model.py", "model.safetensors")
     ]
     done = check(output)
     assert done.returncode == 0, done.stderr
@@ -185,7 +221,7 @@ def test_the_folder_checks_itself(tmp_path):
         "| style_1 | 4 |",
         "restoration/psnr",
         "net(x, c)",
-        "sides multiples of 4",
+        "any sides that are multiples of 4, at least 8",
     ):
         assert words in card
     other = tmp_path / "other"
@@ -194,6 +230,24 @@ def test_the_folder_checks_itself(tmp_path):
     assert "net(x)" in (other / "README.md").read_text()
     (output / "model.safetensors").write_bytes((other / "style_1.safetensors").read_bytes())
     assert check(output).returncode == 1
+    (other / "style_1.npz").rename(other / "kept")
+    assert check(other).returncode == 1  # nothing is compared
+    with np.load(other / "kept") as given:
+        arrays = {**given, "y": np.full_like(given["y"], np.nan)}
+    np.savez(other / "style_1.npz", **arrays)
+    assert check(other).returncode == 1
+
+
+def test_what_a_task_alone_saves(tmp_path):
+    """Parameters as counted here; the times are there."""
+    for config in (told("film"), matsumoto.get_config("piggyback,tiny")):
+        whole = model(config, tmp_path)
+        name = list(whole.tasks)[-1]
+        (alone,) = networks(whole, name)
+        count = sum(x.size for x in alone.params.values())
+        every = sum(x.size for x in jax.tree.leaves(whole.params))
+        assert f"{name} alone: {count:,} parameters in place of {every:,}" in gain(whole, name)
+        assert count < every
 
 
 @pytest.mark.parametrize(

@@ -80,14 +80,63 @@ def test_images_of_all_sizes_in_their_order(film):
         np.testing.assert_allclose(one, film(image, **how), atol=1e-5)
 
 
+def test_sizes_in_turn_fill_batches(film, monkeypatch):
+    sizes, filled, run = [(32, 32), (64, 32)] * 2, [], film._run
+    monkeypatch.setattr(film, "_run", lambda pieces: (filled.append(len(pieces)), run(pieces)))
+    made = list(film.stream((noise(h, w), {"style_1": 1}) for h, w in sizes))
+    assert [x.shape[:2] for x in made] == sizes
+    assert filled == [2, 2]
+    monkeypatch.setattr("taskfusion_jax.inference.model.HELD", 0)
+    again = list(film.stream((noise(h, w), {"style_1": 1}) for h, w in sizes))
+    assert filled[2:] == [1, 1, 1, 1]
+    for one, other in zip(made, again, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-5)
+
+
+def test_large_pieces_make_small_batches(film, monkeypatch):
+    monkeypatch.setattr("taskfusion_jax.inference.model.AT_ONCE", 64 * 32)
+    filled, run = [], film._run
+    monkeypatch.setattr(film, "_run", lambda pieces: (filled.append(len(pieces)), run(pieces)))
+    sizes = [(64, 32)] * 2 + [(32, 32)] * 2 + [(64, 64)]
+    assert len(list(film.stream((noise(h, w), {"style_1": 1}) for h, w in sizes))) == 5
+    assert filled == [1, 1, 2, 1]
+
+
+def test_other_parameters_are_used_from_then_on():
+    model, x = load(runs.finished()[0]), noise(32, 32)
+    before, kept = model(x, style_1=1), model.params
+    model.params = jax.tree.map(lambda p: 1.1 * p, kept)
+    assert np.abs(model(x, style_1=1) - before).max() > 1e-3
+    model.params = kept
+    np.testing.assert_array_equal(model(x, style_1=1), before)
+
+
+def blended(tiles, height, width, side, overlap):
+    """Naively: each pixel the mean of the tiles over it, weighted by the way to their edges that
+    have a neighbour."""
+    total, weights = np.zeros((height, width, 3)), np.zeros((height, width, 1))
+
+    def weight(place, start, end):
+        near = [] if start == 0 else [place - start + 1]
+        near += [] if start + side >= end else [start + side - place]
+        return min([1, *(n / (overlap + 1) for n in near)])
+
+    for (top, left), tile in tiles.items():
+        for i in range(top, min(top + side, height)):
+            for j in range(left, min(left + side, width)):
+                share = weight(i, top, height) * weight(j, left, width)
+                total[i, j] += share * tile[i - top, j - left]
+                weights[i, j] += share
+    return total / weights
+
+
 def test_large_images_are_done_in_pieces():
-    """What is pieced together equals a mean of what its pieces are, so never leaves their range."""
     model = load(runs.finished()[0], tile=64, batch=2)
     image = noise(150, 70)
     made = model(image, restoration=0.5)
-    assert made.shape == image.shape
-    corner = model(image[:64, :64], restoration=0.5)
-    np.testing.assert_allclose(made[:6, :5], corner[:6, :5], atol=1e-5)
+    places = [(top, left) for top in (0, 29, 57, 86) for left in (0, 6)]
+    tiles = {(i, j): model(image[i : i + 64, j : j + 64], restoration=0.5) for i, j in places}
+    np.testing.assert_allclose(made, blended(tiles, 150, 70, 64, 32), atol=1e-5)
     assert model.programs == 2  # full batches, and one piece alone
 
 

@@ -1,12 +1,14 @@
 """Cutting images and putting them together: whatever is done to pixels alone, nothing is lost."""
 
 import itertools
+import tracemalloc
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from taskfusion_jax.data.arrays import to_bytes, to_unit
 from taskfusion_jax.inference.tiles import Canvas, Tiling
 
 
@@ -69,6 +71,19 @@ def test_a_small_image_is_filled_up_by_reflection():
     np.testing.assert_array_equal(piece[:3, :30], image)
     np.testing.assert_array_equal(piece[:3, 30:], image[:, 27:29][:, ::-1])
     np.testing.assert_array_equal(piece[3, :30], image[1])
+
+
+def test_memory_of_a_large_image():
+    """Twelve bytes a pixel for what comes out, three for its file, and a few pieces."""
+    image, tiling = np.zeros((2000, 1500, 3), np.uint8), Tiling(4, 256)
+    tracemalloc.start()
+    try:
+        made = to_bytes(through(tiling, image, to_unit))
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert made.shape == image.shape
+    assert peak < (15 + 3) * 2000 * 1500
 
 
 @pytest.mark.parametrize("classes", [1, 10])

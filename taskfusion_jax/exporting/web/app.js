@@ -38,9 +38,17 @@ function wish() {
     return { task, network: task.network, c: null };
   }
   const c = new Array(page.slots).fill(0);
-  for (const task of page.tasks)
-    for (const slot of task.active) c[slot] += Number($(`task ${task.name}`).value);
-  return { task: page.tasks[0], network: page.tasks[0].network, c };
+  const strength = (task) => Number($(`task ${task.name}`).value);
+  for (const task of tasks) for (const slot of task.active) c[slot] += strength(task);
+  const wanted = tasks.filter(strength);
+  const task = wanted.length === 1 ? wanted[0] : { kind: "image" }; // several make an image
+  return { task, network: page.tasks[0].network, c };
+}
+
+/** A channel of a pixel of ImageData in [0, 1], laid on white; from: where its four bytes begin. */
+function onWhite(data, from, channel) {
+  const alpha = data[from + 3] / 255;
+  return (data[from + channel] / 255) * alpha + 1 - alpha;
 }
 
 /** ImageData -> planes [1, 3, H, W] in [0, 1], reflected at right and bottom to whole multiples. */
@@ -56,7 +64,7 @@ export function planes(data, multiple) {
   for (let channel = 0, to = 0; channel < 3; channel++)
     for (let row = 0; row < tall; row++)
       for (let column = 0; column < wide; column++, to++)
-        x[to] = data.data[4 * (inside(row, h) * w + inside(column, w)) + channel] / 255;
+        x[to] = onWhite(data.data, 4 * (inside(row, h) * w + inside(column, w)), channel);
   return { x, shape: [1, 3, tall, wide] };
 }
 
@@ -71,7 +79,11 @@ function draw(task, output, given) {
       for (let k = 0; k < channels; k++) at[k] = values[(k * tall + row) * wide + column];
       const to = 4 * (row * given.width + column);
       const colour = PIXEL[task.kind](task, at, given.data, to);
-      for (let k = 0; k < 3; k++) made.data[to + k] = Math.round(255 * colour[k]); // clamps
+      const alpha = given.data[to + 3] / 255; // the white below it is taken away again
+      for (let k = 0; k < 3; k++) {
+        const shown = Math.min(Math.max(colour[k], 0), 1);
+        made.data[to + k] = alpha && Math.round((255 * (shown - 1 + alpha)) / alpha); // clamps
+      }
       made.data[to + 3] = given.data[to + 3];
     }
   return made;
@@ -84,7 +96,7 @@ const PIXEL = {
   classes: (task, at) => task.colours[at.indexOf(Math.max(...at))],
   chroma: (task, at, given, to) => {
     const chroma = at.length === 3 ? times(task.to_ycc, at).slice(1) : at;
-    const light = times(task.to_ycc, [given[to] / 255, given[to + 1] / 255, given[to + 2] / 255]);
+    const light = times(task.to_ycc, [0, 1, 2].map((channel) => onWhite(given, to, channel)));
     return times(task.to_rgb, [light[0], chroma[0], chroma[1]]);
   },
 };
