@@ -19,6 +19,7 @@ from taskfusion_jax.inference.model import Model, load
 from tests import test_streams
 from tests.demo import uploads
 from tests.engine import runs
+from tests.inference import bad_images
 
 RNG = np.random.default_rng(0)
 STRANGE = (
@@ -173,6 +174,18 @@ def test_three_hundred_uploads(film):
         done += 1
         assert np.isfinite(answer.result).all() and answer.shown[0].shape == answer.shown[1].shape
     assert 60 < done < 240  # both kinds are there
+
+
+@pytest.mark.slow
+def test_a_thousand_damaged_files(film):
+    """Those that `predict` is tried on."""
+    files = {**bad_images.never(), **bad_images.bombs(), **dict(bad_images.damaged(1000, seed=4))}
+    failed = 0
+    for data in files.values():
+        answer = one_line(film.answer(data, {"style_1": 0.5}))
+        failed += answer.failed
+        assert answer.failed or not data or np.isfinite(answer.result).all()
+    assert 300 < failed < len(files)
 
 
 def test_only_uploads_are_read(tmp_path):

@@ -1,6 +1,7 @@
 """The exported web page in a real browser, against JAX."""
 
 import contextlib
+import dataclasses
 import functools
 import http.server
 import shutil
@@ -11,10 +12,13 @@ import pytest
 from PIL import Image
 
 from configs import vit_continual
+from taskfusion_jax.data.arrays import to_rgba
+from taskfusion_jax.data.images import read_picture
 from taskfusion_jax.exporting import web_files
 from taskfusion_jax.exporting.network import networks
 from taskfusion_jax.exporting.run import export
 from taskfusion_jax.inference.model import load
+from taskfusion_jax.tasks.base import Task
 from tests.browser import browsing
 from tests.engine import runs
 from tests.exporting.test_torch import model
@@ -72,7 +76,9 @@ def test_sliders_change_the_picture_and_the_numbers_are_jaxs(tmp_path):
     export(run, "web", tmp_path)
     (network,) = networks(run)
     photo = tmp_path / "photo.png"
-    noise = np.random.default_rng(0).integers(0, 256, (50, 70, 3), np.uint8)
+    noise = np.random.default_rng(0).integers(0, 256, (50, 70, 4), np.uint8)
+    noise[:25, :, 3] = 255
+    noise[25:, :, 3] = 128 + noise[25:, :, 3] // 2  # through which white is seen
     Image.fromarray(noise).save(photo)
     broken = tmp_path / "broken.png"
     broken.write_bytes(photo.read_bytes()[:100])
@@ -90,7 +96,7 @@ def test_sliders_change_the_picture_and_the_numbers_are_jaxs(tmp_path):
         page.wait_for_function('/no picture/.test(document.getElementById("status").textContent)')
         page.set_input_files("#file", str(photo))
         settled(page, 3)
-        assert np.array_equal(pixels(page, "before").reshape(50, 70, 4)[..., :3], noise)
+        assert np.array_equal(pixels(page, "before").reshape(50, 70, 4)[:25], noise[:25])
         x, c = network.example(1, 32)
         theirs = ran(page, "model", np.moveaxis(x, -1, 1), c[0])
         ours = np.asarray(network(x, c))
@@ -100,8 +106,12 @@ def test_sliders_change_the_picture_and_the_numbers_are_jaxs(tmp_path):
         strengths = page.evaluate("""() => Object.fromEntries(Array.from(
             document.querySelectorAll("#tasks input"), (x) => [x.id.slice(5), Number(x.value)]))""")
         assert strengths["style_1"] == 1
-        drawn = pixels(page).reshape(50, 70, 4)[..., :3]
-        assert np.abs(drawn - 255 * run(noise, **strengths)).max() < 1
+        image, alpha = read_picture(photo)
+        drawn, made = pixels(page).reshape(50, 70, 4), to_rgba(run(image, **strengths), alpha)
+        assert np.array_equal(drawn[..., 3], alpha)
+        drawn, made = (x[..., :3] * (alpha / 255)[..., None] for x in (drawn, made))
+        assert np.abs(drawn - made)[:20].max() <= 1
+        assert np.abs(drawn - made).max() < 4  # browsers keep colours multiplied by opacity
 
 
 @needs_npm
@@ -116,7 +126,38 @@ def test_labels_of_a_vit(tmp_path):
         assert page.locator("#labels li").count() == min(5, len(whole.classes["shapes_1"]))
         page.click("text=digits")
         settled(page, 2)
-        assert page.locator("#labels li").count() == 5
+        noise = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)
+        Image.fromarray(noise).save(tmp_path / "photo.png")
+        page.set_input_files("#file", str(tmp_path / "photo.png"))
+        settled(page, 3)
+        lines = page.locator("#labels li").all_inner_texts()
+        scores = whole(noise, digits=1)
+        best = np.argsort(-scores)[:5]
+        assert [line.split()[0] for line in lines] == [whole.classes["digits"][i] for i in best]
+        told = [float(line.split()[1]) for line in lines]
+        np.testing.assert_allclose(told, 100 * scores[best], atol=0.06)
+
+
+def test_what_a_browser_cannot_show_is_refused(tmp_path):
+    """A task that somebody wrote, with a `show` of its own."""
+
+    @dataclasses.dataclass(frozen=True)
+    class Negative(Task):
+        def show(self, output, given):
+            return 1 - output
+
+    task = Negative("negative", (1,), 2, {})
+    fails(lambda: web_files._drawn(None, task), "--format=web", "negative", "Negative.show")
+
+
+def test_a_runtime_that_is_not_the_released_one_is_not_used(tmp_path, monkeypatch):
+    kept = tmp_path / "taskfusion_jax" / web_files.RUNTIME
+    kept.mkdir(parents=True)
+    for name in web_files._FILES:
+        (kept / name).write_bytes(b"other")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(web_files, "_fetched", dict)
+    assert web_files._runtime() == {}
 
 
 def test_without_npm_the_way_out_is_told(tmp_path, monkeypatch):

@@ -105,10 +105,11 @@ def test_bombs_are_refused_before_they_are_decoded(tmp_path):
         check_line(line)
 
 
-def test_one_folder_of_everything(tmp_path, capfd):
+@pytest.mark.parametrize("count", [120, pytest.param(1000, marks=pytest.mark.slow)])
+def test_one_folder_of_everything(tmp_path, capfd, count):
     """Good files are done, bad ones told, and nothing else changes."""
     source, output = tmp_path / "in", tmp_path / "out"
-    files = {**bad_images.never(), **bad_images.bombs(), **dict(bad_images.damaged(120, seed=2))}
+    files = {**bad_images.never(), **bad_images.bombs(), **dict(bad_images.damaged(count, seed=2))}
     for name, data in files.items():
         path = save(source / "bad" / name, data or b"\n")
         found = told(lambda path=path: read_picture(path), name)

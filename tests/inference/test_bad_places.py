@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from tests.fails import fails
-from tests.inference.watched import listing, predict, save, told
+from tests.inference.watched import listing, predict, save
 
 
 def test_links_pipes_and_folders_with_names_of_images(tmp_path):
