@@ -29,14 +29,14 @@ def model_card(
     """
     results = _results(model.workdir)
     several = networks[0].task is None
-    of = "several tasks" if several else "a task each"
+    what = "one network for all tasks" if several else "a network for each task"
     side = networks[0].side
     sides = f"{size} x {size} pixels" if size else f"any sides that are multiples of {side}"
     if not size and side < _LEAST:
         sides += f", at least {_LEAST}"
     together = ", ".join(model.combinations)
     lines = [
-        f"# {results.get('name') or model.config.name}: networks of {of}",
+        f"# {results.get('name') or model.config.name}: {what}",
         "",
         f"Exported by taskfusion_jax {__version__} from a run of `{model.config.method}` on "
         f"`{model.config.backbone}`, {results.get('steps', 'an unknown number of')} steps, commit "

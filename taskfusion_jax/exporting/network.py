@@ -12,7 +12,7 @@ import numpy as np
 from taskfusion_jax.engine import names
 from taskfusion_jax.errors import UserError
 from taskfusion_jax.inference.model import Model
-from taskfusion_jax.methods.base import Method
+from taskfusion_jax.methods.base import ROWS, Method
 from taskfusion_jax.methods.registry import build_method
 from taskfusion_jax.models import conditioning
 from taskfusion_jax.models.transform_net import TransformNet
@@ -188,7 +188,7 @@ def _folded(network: Network) -> Network:
         fold = _chained if "chained_film" in kinds else _added
         gamma, beta = np.split(fold(kernel, bias, vector), 2)
         params |= {f"{norm}/scale": gamma, f"{norm}/bias": beta}
-    for name in [name for name in params if name.endswith(("task/kernel", "gate/kernel"))]:
+    for name in [name for name in params if name.endswith(ROWS)]:
         params[name] = (vector @ params[name])[None]
     plain = {k: "plain" if network.options[k] == "plain" else "affine" for k in _NORM_OPTIONS}
     options = {**network.options, **plain, "slots": 1}

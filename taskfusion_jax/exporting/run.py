@@ -12,7 +12,7 @@ from taskfusion_jax.engine.files import write_text
 from taskfusion_jax.errors import UserError, did_you_mean
 from taskfusion_jax.exporting.card import model_card
 from taskfusion_jax.exporting.folder import whole_folder
-from taskfusion_jax.exporting.form import Format
+from taskfusion_jax.exporting.format import Format
 from taskfusion_jax.exporting.network import Network, networks
 from taskfusion_jax.exporting.onnx_files import ONNX
 from taskfusion_jax.exporting.stablehlo_files import STABLEHLO

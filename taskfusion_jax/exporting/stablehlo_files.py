@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from taskfusion_jax.engine.files import write_bytes
 from taskfusion_jax.errors import UserError
-from taskfusion_jax.exporting.form import Format, write_check, write_example
+from taskfusion_jax.exporting.format import Format, write_check, write_example
 from taskfusion_jax.exporting.network import Network
 from taskfusion_jax.inference.model import Model
 

@@ -11,7 +11,7 @@ from safetensors.numpy import save
 
 from taskfusion_jax.engine.files import write_bytes, write_text
 from taskfusion_jax.exporting.card import tasks_json
-from taskfusion_jax.exporting.form import Format, write_check, write_example
+from taskfusion_jax.exporting.format import Format, write_check, write_example
 from taskfusion_jax.exporting.network import Network
 from taskfusion_jax.inference.model import Model
 from taskfusion_jax.porting.files import Arrays

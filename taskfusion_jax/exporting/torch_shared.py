@@ -10,7 +10,7 @@ from taskfusion_jax.engine import names
 from taskfusion_jax.engine.files import write_bytes
 from taskfusion_jax.errors import UserError
 from taskfusion_jax.exporting.card import tasks_json
-from taskfusion_jax.exporting.form import Format
+from taskfusion_jax.exporting.format import Format
 from taskfusion_jax.exporting.network import Network
 from taskfusion_jax.exporting.torch_files import USE, write_code, write_weights
 from taskfusion_jax.inference.model import Model

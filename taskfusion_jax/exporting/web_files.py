@@ -18,7 +18,7 @@ import numpy as np
 from taskfusion_jax.data.photographs import pyramid
 from taskfusion_jax.engine.files import write_bytes, write_text
 from taskfusion_jax.errors import UserError
-from taskfusion_jax.exporting.form import Format
+from taskfusion_jax.exporting.format import Format
 from taskfusion_jax.exporting.network import Network
 from taskfusion_jax.exporting.onnx_files import write_onnx
 from taskfusion_jax.inference.model import Model
