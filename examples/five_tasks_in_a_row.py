@@ -5,8 +5,10 @@
 Two U-Nets learn to colour gray photographs, to paint in two styles and to find things of thirty
 kinds, one after another. One goes on training all its weights; of the other only the first task
 moves them, and each later task learns which of them to leave out: one bit per weight. After every
-task the first one is measured again. TIME Running it again skips what is done; `--quick` takes one
-step per task.
+task the first one is measured again: seed 0 came to 17.1 dB with both (in so few steps colours stay
+faint: the gray photograph has 17.1 dB too), and at the end 6.0 dB were left of it by training on
+and 17.1 dB, to the last bit, by masks. That took seven minutes on two CPU cores, beside tests.
+Running it again skips what is done; `--quick` takes one step per task.
 """
 
 from pathlib import Path

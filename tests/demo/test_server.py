@@ -61,7 +61,8 @@ def model_of(blends, combines):
     tasks = {name: types.SimpleNamespace(active=slot) for name, slot in (("same", ()), ("a", (1,)))}
     tasks["b"] = types.SimpleNamespace(active=(2,))
     method = types.SimpleNamespace(blends=blends, combines=combines)
-    return types.SimpleNamespace(tasks=tasks, method=method, learnt={**tasks, "a+b": "second"})
+    combinations = {"a+b": ("a", "b")}
+    return types.SimpleNamespace(tasks=tasks, method=method, combinations=combinations)
 
 
 @pytest.mark.parametrize(
