@@ -4,7 +4,7 @@ import collections
 import dataclasses
 import math
 import numbers
-from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import jax
@@ -136,7 +136,7 @@ class Model:
         """As the call, for images of different sizes: one result for each, in their order.
 
         Pieces of one shape wait for each other, so that batches are full whatever the order of
-        sizes, until images of `HELD` pixels wait.
+        sizes, until images of `HELD` pixels wait, or `MOST_PIECES` of them.
 
         Args:
           asked: images, each uint8 or float [H, W, 3], and what is to be done with each.
@@ -159,10 +159,11 @@ class Model:
                 batch.append(piece)
                 if len(batch) == self._most(piece):
                     self._run(batches.pop(piece.program))
-            while batches and sum(canvas.pixels for canvas in waiting) > HELD:
-                self._run(batches.pop(next(iter(batches))))
-            while waiting and waiting[0].whole:
-                yield waiting.popleft().image()
+            while waiting and (waiting[0].whole or _many(waiting)):
+                if waiting[0].whole:
+                    yield waiting.popleft().image()
+                else:
+                    self._run(batches.pop(next(iter(batches))))
         for batch in batches.values():
             self._run(batch)
         while waiting:
@@ -280,6 +281,11 @@ class _Piece:
     def program(self) -> tuple:
         """Pieces that can be done together have the same."""
         return self.x.shape, self.shown_by, self.route
+
+
+def _many(waiting: Collection[Canvas]) -> bool:
+    """Whether memory is better spent than on waiting for full batches."""
+    return len(waiting) > MOST_PIECES or sum(canvas.pixels for canvas in waiting) > HELD
 
 
 def _joins(task: Task) -> bool:
