@@ -249,7 +249,7 @@ def test_a_run_with_masks_does_one_task():
     answer = service.answer(gray, {"colourisation": 1})
     np.testing.assert_array_equal(answer.result, service.model(pixels_of(gray), colourisation=1))
     refused(service.answer(colour, {"colourisation": 1}), "this file is in colour")
-    refused(service.answer(colour, {"style_1": 1, "style_2": 1}), "strength")
+    refused(service.answer(colour, {"style_1": 1, "style_2": 1}), "ask for one")
     refused(service.answer(colour, {"style_1": 0.5}), "strength 1")
     found = {sample.name: sample.image for sample in samples(service.model)}
     for name in ("colourisation", "brick"):
