@@ -2,29 +2,23 @@
 
 import io
 import os
-import shutil
 import signal
 import subprocess
 import sys
 import time
-from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from taskfusion_jax.inference.model import load
+from tests.browser import browsing
 from tests.demo import uploads
 from tests.engine import runs
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-BROWSER = next(filter(None, map(shutil.which, BROWSERS)), "")
 RNG = np.random.default_rng(0)
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(not BROWSER, reason=f"none of {', '.join(BROWSERS)} on the path"),
-]
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
@@ -55,29 +49,12 @@ def served(tmp_path_factory):
         process.communicate()
 
 
-@pytest.fixture(scope="module")
-def chromium():
-    playwright = pytest.importorskip("playwright.sync_api")
-    with playwright.sync_playwright() as running:
-        options = ["--no-sandbox", "--disable-dev-shm-usage"]
-        browser = running.chromium.launch(executable_path=BROWSER, args=options)
-        yield browser
-        browser.close()
-
-
 @pytest.fixture
-def tab(served, chromium):
-    """The page once it shows a first result. It may talk to this machine alone."""
-    tab = chromium.new_page(viewport={"width": 1280, "height": 900})
-    hosts, errors = set(), []
-    tab.on("request", lambda request: hosts.add(urlsplit(request.url).hostname))
-    tab.on("pageerror", lambda error: errors.append(str(error)))
-    tab.goto(served[1])
-    wait_for(tab, "pixels")
-    yield tab
-    assert hosts - {None} == {"127.0.0.1"}  # None: pictures inside the page
-    assert not errors
-    tab.close()
+def tab(served):
+    """The page once it shows a first result."""
+    with browsing(served[1]) as tab:
+        wait_for(tab, "pixels")
+        yield tab
 
 
 @pytest.fixture(scope="module")
@@ -237,12 +214,9 @@ def test_a_phone_shows_it_without_scrolling_sideways(tab):
     assert tab.evaluate("document.documentElement.scrollWidth") <= 390
 
 
-def test_ctrl_c_ends_it(served, chromium):
+def test_ctrl_c_ends_it(served, tab):
     """Last: with a page open, and nothing is left behind."""
-    process, address, folder, errors = served
-    tab = chromium.new_page()
-    tab.goto(address)
-    wait_for(tab, "pixels")
+    process, _, folder, errors = served
     assert list(folder.glob("taskfusion_demo_*"))
     process.send_signal(signal.SIGINT)
     assert process.wait(20) in (0, 130)

@@ -19,7 +19,6 @@ from taskfusion_jax.inference.model import Model, load
 from tests import test_streams
 from tests.demo import uploads
 from tests.engine import runs
-from tests.inference import bad_images
 
 RNG = np.random.default_rng(0)
 STRANGE = (
@@ -158,10 +157,11 @@ def test_visitors_at_once_get_their_own(film):
     np.testing.assert_array_equal(made, alone)
 
 
-def test_three_hundred_uploads(film):
+@pytest.mark.parametrize("count", [300, pytest.param(1000, marks=pytest.mark.slow)])
+def test_uploads(film, count):
     """Whatever comes, an answer of one line, and in time."""
     rng, done = np.random.default_rng(2), 0
-    for data in uploads.uploads(3, 300):
+    for data in uploads.uploads(3, count):
         some = rng.choice(NAMES, size=2, replace=False).tolist()
         odd = {name: STRANGE[int(rng.integers(len(STRANGE)))] for name in some}
         strengths = odd if rng.random() < 0.4 else {"style_1": 0.5}
@@ -173,19 +173,7 @@ def test_three_hundred_uploads(film):
             continue
         done += 1
         assert np.isfinite(answer.result).all() and answer.shown[0].shape == answer.shown[1].shape
-    assert 60 < done < 240  # both kinds are there
-
-
-@pytest.mark.slow
-def test_a_thousand_damaged_files(film):
-    """Those that `predict` is tried on."""
-    files = {**bad_images.never(), **bad_images.bombs(), **dict(bad_images.damaged(1000, seed=4))}
-    failed = 0
-    for data in files.values():
-        answer = one_line(film.answer(data, {"style_1": 0.5}))
-        failed += answer.failed
-        assert answer.failed or not data or np.isfinite(answer.result).all()
-    assert 300 < failed < len(files)
+    assert count / 8 < done < 0.8 * count  # both kinds are there
 
 
 def test_only_uploads_are_read(tmp_path):
