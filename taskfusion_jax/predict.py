@@ -29,7 +29,7 @@ _SWEEP = flags.DEFINE_string("sweep", "", "TASK=FROM:TO:STEPS: a strip of streng
 _LIST = flags.DEFINE_bool("list_tasks", False, "Show what the run has learnt, and do nothing.")
 _OVERWRITE = flags.DEFINE_bool("overwrite", False, "Replace results that are there already.")
 _TILE = flags.DEFINE_integer(
-    "tile", 1024, "Side of the largest piece done at once, in pixels.", lower_bound=1
+    "tile", 2048, "Side of the largest piece done at once, in pixels.", lower_bound=1
 )
 _BATCH = flags.DEFINE_integer("batch", 8, "Pieces done at once; fewer large ones.", lower_bound=1)
 

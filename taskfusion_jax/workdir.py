@@ -85,7 +85,7 @@ class Workdir:
     def config(self) -> ConfigDict:
         """The config of the run. Raises UserError where there is none."""
         if not self._config.exists():
-            raise UserError(f"--workdir={self.path}: no run here (no config.json)")
+            raise UserError(f"{self.path}: no run here (no config.json), check --workdir")
         return ConfigDict(_tuples(self._read_config()))
 
     def _read_config(self) -> dict:

@@ -1,6 +1,7 @@
 """Images as arrays that callers give, rather than as files: what they may be, and their units."""
 
 import math
+import os
 from typing import Any
 
 import numpy as np
@@ -8,11 +9,14 @@ import numpy as np
 from taskfusion_jax.data.limits import MOST_PIXELS
 from taskfusion_jax.errors import UserError
 
+_SEEN = 0.25
 _WANTED = "images must be [B, H, W, 3], uint8 or floats in [0, 1]"
 
 
 def as_array(images: Any) -> np.ndarray:
     """`images` as an array. Raises UserError where they cannot be one."""
+    if images is None or isinstance(images, str | bytes | os.PathLike):
+        raise UserError(f"{_WANTED}, but are {images!r}: read the file first")
     try:
         return np.asarray(images)
     except Exception as error:  # whatever a foreign type raises
@@ -32,7 +36,9 @@ def check_images(images: Any) -> None:
     Raises:
       UserError: they are something else, or larger than an image file may be.
     """
-    if images.ndim != 4 or images.shape[-1] != 3 or not images.size:
+    if not images.size:
+        raise UserError(f"{_WANTED}, but are {list(images.shape)}: there is no pixel in them")
+    if images.ndim != 4 or images.shape[-1] != 3:
         raise UserError(
             f"{_WANTED}, but are {list(images.shape)}: add the missing axes, put the channels "
             "last, and repeat gray three times"
@@ -53,7 +59,8 @@ def check_images(images: Any) -> None:
 def _check_range(least: float, most: float) -> None:
     if least >= -1e-3 and most <= 1 + 1e-3:
         return
-    way = "divide by 255" if math.isfinite(most - least) else "replace NaN and infinity"
+    way = "divide by 255" if least >= -1e-3 else "bring them to that range"
+    way = way if math.isfinite(most - least) else "replace NaN and infinity"
     raise UserError(f"{_WANTED}, but reach from {least:g} to {most:g}: {way}")
 
 
@@ -73,20 +80,21 @@ def to_bytes(image: np.ndarray) -> np.ndarray:
     return levels
 
 
-def to_rgba(image: np.ndarray, alpha: np.ndarray) -> np.ndarray:
-    """Takes the white away on which a transparent image was laid.
+def to_rgba(made: np.ndarray, given: np.ndarray) -> np.ndarray:
+    """Takes the white away on which a transparent image was laid before it was changed.
 
     Args:
-      image: uint8 or float [H, W, 3] in [0, 1], laid on white.
-      alpha: uint8 [H, W], its opacity.
+      made: float [H, W, 3] in [0, 1], what became of the image laid on white.
+      given: uint8 [H, W, 4], the image as it was.
 
     Returns:
-      uint8 [H, W, 4]. Laid on white it is `image` again, as far as colours of that opacity can be.
-      What is wholly transparent is black.
+      uint8 [H, W, 4], as transparent as `given`. Laid on white it is `made`, as far as colours can
+      do that, where it is at least a quarter opaque. Below, where a level more or less on white is
+      another colour, less and less of the change is kept; what cannot be seen stays as it was.
     """
-    made = np.zeros((*alpha.shape, 4), np.uint8)
-    made[..., 3] = alpha
-    seen = alpha > 0
-    cover = to_unit(alpha[seen])[:, None]
-    made[seen, :3] = to_bytes((to_unit(image[seen]) - (1 - cover)) / cover)
-    return made
+    result = given.copy()
+    for row, values, before in zip(result, made, given, strict=True):
+        colours, cover = to_unit(before[:, :3]), to_unit(before[:, 3:])
+        change = values - (colours * cover + 1 - cover)
+        row[:, :3] = to_bytes(colours + change * cover / np.maximum(cover, _SEEN) ** 2)
+    return result

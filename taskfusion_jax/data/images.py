@@ -50,7 +50,7 @@ def read_picture(path: str | os.PathLike) -> tuple[np.ndarray, np.ndarray | None
     embedded profile become sRGB, and what is transparent is told.
 
     Returns:
-      uint8 [H, W, 3] RGB, laid on white, and uint8 [H, W] opacity, None where all is opaque.
+      uint8 [H, W, 3] RGB, laid on white, and uint8 [H, W, 4] RGBA, None where all is opaque.
 
     Raises:
       UserError: as `read_image`.
@@ -66,10 +66,8 @@ def decode_picture(
     image = _decode(data, name, most)
     with _telling(f"{name} cannot be converted to RGB", "save it as a PNG of 8 bits"):
         image = _srgb(_turned(image))
-        alpha = None
-        if image.has_transparency_data:
-            alpha = np.asarray(image.convert("RGBA"))[..., 3]
-        return _rgb(image), None if alpha is None or alpha.min() == 255 else alpha
+        rgba = np.asarray(image.convert("RGBA")) if image.has_transparency_data else None
+        return _rgb(image), None if rgba is None or rgba[..., 3].min() == 255 else rgba
 
 
 def _turned(image: Image.Image) -> Image.Image:
@@ -211,7 +209,8 @@ def _read_bytes(path: str | os.PathLike) -> bytes:
             )
         return Path(path).read_bytes()
     except (OSError, ValueError) as error:
-        raise UserError(f"{path} cannot be read ({_line(error)}): check the path") from error
+        way = "change its permissions" if isinstance(error, PermissionError) else "check the path"
+        raise UserError(f"{path} cannot be read ({_line(error)}): {way}") from error
 
 
 @contextlib.contextmanager

@@ -25,7 +25,7 @@ _HOST = flags.DEFINE_string("host", "127.0.0.1", "Address to serve at; 0.0.0.0 i
 _PORT = flags.DEFINE_integer("port", 7860, "Port; 0 for any that is free.", 0, 65535)
 _MB = flags.DEFINE_integer("max_mb", 20, "Size of the largest upload, in MiB.", 1)
 _PIXELS = flags.DEFINE_float("max_megapixels", 16.0, "Largest upload, in million pixels.", 0.001)
-_TILE = flags.DEFINE_integer("tile", 1024, "Side of the largest piece done at once, in pixels.", 1)
+_TILE = flags.DEFINE_integer("tile", 2048, "Side of the largest piece done at once, in pixels.", 1)
 
 
 def main() -> None:

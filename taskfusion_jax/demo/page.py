@@ -174,7 +174,7 @@ class _Shown:
         if answer.result is not None:
             target = folder / f"result_{secrets.token_hex(16)}.png"
             try:
-                write_picture(target, answer.result, answer.alpha)
+                write_picture(target, answer.result, answer.given)
                 download = gr.update(value=target, visible=True)
             except (UserError, OSError) as error:
                 answer = Answer(f"the result cannot be kept here ({error})", failed=True)

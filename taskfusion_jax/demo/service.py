@@ -36,7 +36,7 @@ class Answer:
       shown: the input and the result to look at, each uint8 [h, w, 3], laid on white, no side
         longer than `SHOWN`; None where the task makes no image.
       result: the result to keep, float32 [H, W, 3] in [0, 1], as large as the input.
-      alpha: its opacity, uint8 [H, W], None where all is opaque.
+      given: the input where it is transparent, uint8 [H, W, 4], else None.
       labels: the likeliest classes and their probabilities, of a classification.
     """
 
@@ -44,7 +44,7 @@ class Answer:
     failed: bool = False
     shown: tuple[np.ndarray, np.ndarray] | None = None
     result: np.ndarray | None = None
-    alpha: np.ndarray | None = None
+    given: np.ndarray | None = None
     labels: Mapping[str, float] | None = None
 
 
@@ -113,7 +113,7 @@ class Service:
         wanted = self.wanted(strengths)
         with self._alone:
             vector = self.model.vector(wanted)
-        image, alpha = decode_picture(data, _FILE, self._pixels)
+        image, given = decode_picture(data, _FILE, self._pixels)
         self.model.check(image, wanted, _FILE)
         began = time.perf_counter()
         made = self.do(image, wanted)
@@ -121,8 +121,8 @@ class Service:
         message = self._line(wanted, vector, image, seconds)
         if made.ndim == 1:
             return Answer(message, labels=self._likely(self.model.only_task(wanted).name, made))
-        shown = _small(image), _small(_on_white(made, alpha))
-        return Answer(message, shown=shown, result=made, alpha=alpha)
+        shown = _small(image), _small(_on_white(made, given))
+        return Answer(message, shown=shown, result=made, given=given)
 
     def _line(self, wanted: Strengths, vector: np.ndarray, image: np.ndarray, s: float) -> str:
         asked = " + ".join(name if x == 1 else f"{name} {x:.2g}" for name, x in wanted.items() if x)
@@ -165,11 +165,11 @@ def _vector(vector: np.ndarray) -> str:
     return f"{some or '0'} of {len(vector)}"
 
 
-def _on_white(image: np.ndarray, alpha: np.ndarray | None) -> np.ndarray:
+def _on_white(image: np.ndarray, given: np.ndarray | None) -> np.ndarray:
     """float [H, W, 3] -> uint8 as a viewer with a white page shows it."""
-    if alpha is None:
+    if given is None:
         return to_bytes(image)
-    made = Image.fromarray(to_rgba(image, alpha))
+    made = Image.fromarray(to_rgba(image, given))
     white = Image.new("RGBA", made.size, "white")
     return np.asarray(Image.alpha_composite(white, made).convert("RGB"))
 

@@ -1,5 +1,6 @@
 """Progress for people: a bar in a terminal, a line now and then in a log file."""
 
+import collections
 import math
 import time
 
@@ -7,6 +8,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 _LOG_EVERY_S = 15.0
+_WINDOW_S = 30.0
 
 
 def make_console(quiet: bool = False) -> Console:
@@ -18,13 +20,14 @@ def make_console(quiet: bool = False) -> Console:
 class Bar:
     """One stage's progress with images per second, time left and the latest loss.
 
-    The rate leaves out the first step, which also warms up. Use as a context manager.
+    The rate is that of the last half minute, so neither compiling nor a pause before counts for
+    long. Use as a context manager.
     """
 
     def __init__(self, console: Console, title: str, start: int, total: int, images: int):
         """start, total: steps done and to do; images: rows per step, for the rate."""
         self._console, self._title, self._total, self._images = console, title, total, images
-        self._first: tuple[int, float] | None = None
+        self._marks: collections.deque[tuple[int, float]] = collections.deque()
         self._said = time.monotonic()
         self._progress = Progress(
             TextColumn("{task.description}"),
@@ -47,7 +50,10 @@ class Bar:
     def update(self, done: int, loss: float) -> None:
         """Shows `done` steps; `loss` is the latest one known, NaN before that."""
         now = time.monotonic()
-        first, began = self._first = self._first or (done, now)
+        self._marks.append((done, now))
+        while len(self._marks) > 2 and now - self._marks[1][1] > _WINDOW_S:
+            self._marks.popleft()
+        first, began = self._marks[0]
         if done == first:
             return
         pace = (now - began) / (done - first)

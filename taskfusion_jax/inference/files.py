@@ -41,7 +41,7 @@ def find_images(given: Path, output: Path) -> tuple[list[Path], int, list[str]]:
     Raises:
       UserError: there is nothing, or no image.
     """
-    if os.path.isfile(given):
+    if os.path.exists(given) and not os.path.isdir(given):
         return [given], 0, []
     if not os.path.isdir(given):
         raise UserError(f"--input={given}: there is no such file or folder, check the path")
@@ -147,15 +147,15 @@ def _real(path: Path) -> str:
     return os.path.realpath(path)
 
 
-def write_picture(target: Path, image: np.ndarray, alpha: np.ndarray | None) -> None:
+def write_picture(target: Path, image: np.ndarray, given: np.ndarray | None) -> None:
     """Writes a PNG as `write_file` does.
 
     Args:
       target: of the file.
       image: float [H, W, 3] in [0, 1], laid on white where it is transparent.
-      alpha: uint8 [H, W] or None.
+      given: what became `image`, uint8 [H, W, 4] where it is transparent, or None.
     """
-    pixels = to_bytes(image) if alpha is None else to_rgba(image, alpha)
+    pixels = to_bytes(image) if given is None else to_rgba(image, given)
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, "PNG")
     write_file(target, file.getvalue())

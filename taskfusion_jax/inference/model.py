@@ -33,7 +33,7 @@ HELD = 2**24
 """Pixels of images that may wait for others of their shape to fill a batch."""
 
 
-def load(workdir: str | Path, *, tile: int = 1024, batch: int = 8) -> "Model":
+def load(workdir: str | Path, *, tile: int = 2048, batch: int = 8) -> "Model":
     """Opens the newest checkpoint of a run; see `Model`.
 
         model = taskfusion_jax.load("runs/quickstart")
@@ -69,6 +69,7 @@ class Model:
       config: of the run.
       method: how its tasks share one network.
       workdir: its folder.
+      tile: side of the largest piece done at once, in pixels.
       params: the network's parameters, averaged where an average is kept; others may take their
         place.
     """
@@ -81,7 +82,7 @@ class Model:
         labels: Mapping[str, Sequence[str]],
         workdir: Path,
         *,
-        tile: int = 1024,
+        tile: int = 2048,
         batch: int = 8,
     ):
         """See `load`. stages: those that have begun; labels: task -> names of its classes."""
@@ -97,7 +98,7 @@ class Model:
         }
         self._mesh, self.params = experiment.mesh, params
         self._batch = -(-batch // meshes.shards(self._mesh)) * meshes.shards(self._mesh)
-        self._tiling = Tiling(self.method.backbone.side, tile)
+        self.tile, self._tiling = tile, Tiling(self.method.backbone.side, tile)
         self._shown = jit(self._show, static_argnames="shown_by")
         self._kept: tuple[dict, Hashable, dict] = ({}, None, {})  # params, route, what was picked
 

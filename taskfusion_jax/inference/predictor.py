@@ -49,6 +49,7 @@ class Predictor:
         self.failed: list[str] = []
         self.labels: list[list[str]] = []
         self._open: collections.deque[tuple[Job, np.ndarray | None]] = collections.deque()
+        self._in_pieces = 0
 
     def __call__(self, given: Path, console: Console) -> int:
         """Does every image at a path; returns how many results were written.
@@ -59,8 +60,7 @@ class Predictor:
         images, others, closed = find_images(given, self.output)
         self.failed += closed
         if others:
-            files = "1 file" if others == 1 else f"{others} files"
-            say(console, f"{given}: {files} left out, as no name of an image")
+            say(console, f"{given}: left out {others} that are hidden or have no image's suffix")
         if self._labels:
             check_target(self._table, self.output, self.overwrite)
         make_folder(self.output)
@@ -76,6 +76,12 @@ class Predictor:
         finally:  # those so far, where it is interrupted
             if self.labels:
                 self._write_labels()
+        if self._in_pieces:
+            say(
+                console,
+                f"in pieces, as larger than --tile={self.model.tile}: {self._in_pieces}; tones may "
+                "differ between pieces, a larger --tile takes more memory and has fewer",
+            )
         return done
 
     def _read(self, jobs: list[Job], given: Path) -> Iterator[tuple[np.ndarray, Strengths]]:
@@ -88,13 +94,14 @@ class Predictor:
                 if not self._labels:
                     check_target(job.target, self.output, self.overwrite, read)
                 with quiet_libraries():
-                    image, alpha = read_picture(job.source)
+                    image, transparent = read_picture(job.source)
                 self._check_strip(image, job.source)
                 self.model.check(image, self.wanted[0], str(job.source))
             except UserError as error:
                 self.failed.append(str(error))
                 continue
-            self._open.append((job, alpha))
+            self._open.append((job, transparent))
+            self._in_pieces += not self._labels and max(image.shape[:2]) > self.model.tile
             yield from ((image, strengths) for strengths in self.wanted)
 
     def _check_strip(self, image: np.ndarray, name: Path) -> None:
@@ -113,7 +120,7 @@ class Predictor:
     def _labels(self) -> bool:
         return self.task is not None and self.task.labels > 0
 
-    def _keep(self, job: Job, alpha: np.ndarray | None, made: list[np.ndarray]) -> bool:
+    def _keep(self, job: Job, given: np.ndarray | None, made: list[np.ndarray]) -> bool:
         """Writes one file's result; whether that worked."""
         if self._labels:
             names, scores = self.model.classes[self.task.name], made[0]
@@ -122,7 +129,7 @@ class Predictor:
             self.labels.append([str(job.source), *words])
             return True
         try:
-            whole = None if alpha is None else np.tile(alpha, (1, len(made)))
+            whole = None if given is None else np.tile(given, (1, len(made), 1))
             check_target(job.target, self.output, self.overwrite)  # again: time has passed
             strip = made[0] if len(made) == 1 else np.concatenate(made, axis=1)
             write_picture(job.target, strip, whole)

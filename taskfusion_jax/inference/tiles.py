@@ -25,7 +25,7 @@ class Tiling:
     """
 
     multiple: int
-    tile: int = 1024
+    tile: int = 2048
     overlap: int = 64
 
     @property
@@ -35,8 +35,15 @@ class Tiling:
 
     def piece(self, height: int, width: int) -> tuple[int, int]:
         """Height and width of the pieces of an image."""
+        return self._side(height), self._side(width)
+
+    def _side(self, side: int) -> int:
+        """As few pieces as go, and these as small as so few can be."""
         most = max(self.tile // self.step, 1) * self.step
-        return tuple(min(-(-side // self.step) * self.step, most) for side in (height, width))
+        overlap = min(self.overlap, most // 2)
+        count = 1 + max(-(-(side - most) // (most - overlap)), 0)
+        even = -(-(side + (count - 1) * overlap) // count)
+        return min(-(-even // self.step) * self.step, most)
 
     def places(self, height: int, width: int) -> list[tuple[int, int]]:
         """Top left corners of the pieces of an image, row by row; they cover all of it."""

@@ -292,22 +292,23 @@ def test_colours_of_a_profile_become_srgb(tmp_path):
     path = save(tmp_path / "a.png", RGB, icc_profile=linear_profile())
     light = RGB / 255
     curved = np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
-    image, alpha = read_picture(path)
-    assert alpha is None
+    image, transparent = read_picture(path)
+    assert transparent is None
     np.testing.assert_allclose(image, 255 * curved, atol=2)
     key = tuple(RGB[0, 0].tolist())
     clear = save(tmp_path / "c.png", RGB, icc_profile=linear_profile(), transparency=key)
-    image, alpha = read_picture(clear)
+    image, transparent = read_picture(clear)
+    alpha = transparent[..., 3]
     np.testing.assert_array_equal(alpha, np.where((key == RGB).all(-1), 0, 255))
     np.testing.assert_allclose(image[alpha > 0], 255 * curved[alpha > 0], atol=2)
     broken = save(tmp_path / "b.png", RGB, icc_profile=b"no profile")
     np.testing.assert_array_equal(read_picture(broken)[0], RGB)
 
 
-def test_a_picture_is_an_image_and_its_opacity(tmp_path):
+def test_a_picture_is_an_image_on_white_and_what_it_was(tmp_path):
     rgba = np.dstack([RGB, np.arange(24, dtype=np.uint8).reshape(4, 6)])
-    image, alpha = read_picture(save(tmp_path / "a.png", rgba))
-    np.testing.assert_array_equal(alpha, rgba[..., 3])
+    image, transparent = read_picture(save(tmp_path / "a.png", rgba))
+    np.testing.assert_array_equal(transparent, rgba)
     np.testing.assert_array_equal(image, read_image(tmp_path / "a.png"))
     rgba[..., 3] = 255
     assert read_picture(save(tmp_path / "b.png", rgba))[1] is None

@@ -55,7 +55,7 @@ def one_line(answer):
 
 def refused(answer, *words):
     assert one_line(answer).failed
-    assert answer.shown is answer.result is answer.alpha is answer.labels is None
+    assert answer.shown is answer.result is answer.given is answer.labels is None
     for word in words:
         assert word in answer.message, answer.message
 
@@ -82,9 +82,9 @@ def test_transparency_and_orientation_are_kept(film):
     data = uploads.image(RNG, (20, 33), "RGBA")
     answer = film.answer(data, {"style_1": 1})
     with Image.open(io.BytesIO(data)) as image:
-        alpha = np.asarray(image)[..., 3]
-    np.testing.assert_array_equal(answer.alpha, alpha)
-    assert (answer.shown[1][alpha == 0] == 255).all()
+        given = np.asarray(image)
+    np.testing.assert_array_equal(answer.given, given)
+    assert (answer.shown[1][given[..., 3] == 0] == 255).all()
     exif = Image.Exif()
     exif[0x0112] = 6  # the camera was turned
     turned = film.answer(uploads.image(RNG, (20, 33), form="JPEG", exif=exif), {"style_1": 1})

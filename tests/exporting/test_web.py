@@ -106,10 +106,10 @@ def test_sliders_change_the_picture_and_the_numbers_are_jaxs(tmp_path):
         strengths = page.evaluate("""() => Object.fromEntries(Array.from(
             document.querySelectorAll("#tasks input"), (x) => [x.id.slice(5), Number(x.value)]))""")
         assert strengths["style_1"] == 1
-        image, alpha = read_picture(photo)
-        drawn, made = pixels(page).reshape(50, 70, 4), to_rgba(run(image, **strengths), alpha)
-        assert np.array_equal(drawn[..., 3], alpha)
-        drawn, made = (x[..., :3] * (alpha / 255)[..., None] for x in (drawn, made))
+        image, transparent = read_picture(photo)
+        drawn, made = pixels(page).reshape(50, 70, 4), to_rgba(run(image, **strengths), transparent)
+        assert np.array_equal(drawn[..., 3], noise[..., 3])
+        drawn, made = (x[..., :3] * (noise[..., 3:] / 255) for x in (drawn, made))
         assert np.abs(drawn - made)[:20].max() <= 1
         assert np.abs(drawn - made).max() < 4  # browsers keep colours multiplied by opacity
 

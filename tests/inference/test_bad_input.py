@@ -37,9 +37,9 @@ def read(path, data, seconds=5.0):
     if isinstance(found, str):
         assert found.startswith(str(path)), found
         return found
-    image, alpha = found
+    image, transparent = found
     assert image.dtype == np.uint8 and image.ndim == 3 and image.shape[-1] == 3 and image.size
-    assert alpha is None or (alpha.shape == image.shape[:2] and alpha.dtype == np.uint8)
+    assert transparent is None or transparent.shape == (*image.shape[:2], 4)
     path.unlink()
     return None
 

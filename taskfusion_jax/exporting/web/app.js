@@ -79,10 +79,11 @@ function draw(task, output, given) {
       for (let k = 0; k < channels; k++) at[k] = values[(k * tall + row) * wide + column];
       const to = 4 * (row * given.width + column);
       const colour = PIXEL[task.kind](task, at, given.data, to);
-      const alpha = given.data[to + 3] / 255; // the white below it is taken away again
+      const alpha = given.data[to + 3] / 255; // the white below is taken away as `predict` does
+      const gain = alpha / Math.max(alpha, 0.25) ** 2;
       for (let k = 0; k < 3; k++) {
-        const shown = Math.min(Math.max(colour[k], 0), 1);
-        made.data[to + k] = alpha && Math.round((255 * (shown - 1 + alpha)) / alpha); // clamps
+        const change = Math.min(Math.max(colour[k], 0), 1) - onWhite(given.data, to, k);
+        made.data[to + k] = Math.round(given.data[to + k] + 255 * change * gain); // clamps
       }
       made.data[to + 3] = given.data[to + 3];
     }
