@@ -16,7 +16,9 @@ _WANTED = "images must be [B, H, W, 3], uint8 or floats in [0, 1]"
 def as_array(images: Any) -> np.ndarray:
     """`images` as an array. Raises UserError where they cannot be one."""
     if images is None or isinstance(images, str | bytes | os.PathLike):
-        raise UserError(f"{_WANTED}, but are {images!r}: read the file first")
+        raise UserError(
+            f"{_WANTED}, but are {images!r}: give an array, as `np.asarray(PIL.Image.open(...))` is"
+        )
     try:
         return np.asarray(images)
     except Exception as error:  # whatever a foreign type raises
@@ -37,7 +39,7 @@ def check_images(images: Any) -> None:
       UserError: they are something else, or larger than an image file may be.
     """
     if not images.size:
-        raise UserError(f"{_WANTED}, but are {list(images.shape)}: there is no pixel in them")
+        raise UserError(f"{_WANTED}, but are {list(images.shape)}: give at least one pixel")
     if images.ndim != 4 or images.shape[-1] != 3:
         raise UserError(
             f"{_WANTED}, but are {list(images.shape)}: add the missing axes, put the channels "

@@ -9,8 +9,10 @@ from taskfusion_jax import __version__
 from taskfusion_jax.engine.files import read_json
 from taskfusion_jax.exporting.network import Network
 from taskfusion_jax.inference.model import Model
+from taskfusion_jax.report.table import BASELINE
 from taskfusion_jax.workdir import Workdir
 
+_OUTPUT = "Pictures that come out are around [0, 1] and not clipped; classes are scores, no shares."
 _LEAST = 8  # below it there is not enough to reflect
 
 
@@ -48,18 +50,20 @@ def model_card(
         f"`python check.py` compares with what JAX computed. {note}",
         "",
         "## Input and output",
-        f"Images RGB in [0, 1], {sides}; images that come out are around [0, 1] and not clipped.",
+        f"Images RGB in [0, 1], {sides}. {_OUTPUT}",
         *([_vector(model)] if several else []),
         *([f"Learnt together, but not exported: {together}."] if together and not several else []),
         "",
         *_tasks(model, networks, several),
         "",
         "## Measured",
+        f"On {results.get('data') or 'nothing'}.",
+        "",
         *_measured(results, [n.task.name for n in networks if n.task] or list(model.tasks)),
         "",
         "## Data",
-        f"Trained on: {results.get('data') or 'not recorded'}.",
-        f"Licence of the data: {licence or 'not given; ask whoever trained it'}.",
+        f"Trained on: {_data(model)}.",
+        f"Licence of the data: {licence or 'not given (--data_licence); ask whoever trained it'}.",
     ]
     return "\n".join(lines) + "\n"
 
@@ -99,9 +103,26 @@ def _measured(results: dict[str, Any], tasks: Sequence[str]) -> list[str]:
     }
     if not metrics:
         return ["Nothing was measured."]
-    note = "`_identity`: of an output that does nothing."
-    rows = [f"| {name} | {value:.4g} |" for name, value in sorted(metrics.items())]
-    return [note, "", "| metric | value |", "|---|---:|", *rows]
+    rows = []
+    for name in sorted(name for name in metrics if not name.endswith(BASELINE)):
+        nothing = metrics.get(f"{name}{BASELINE}")
+        rows.append(
+            f"| {name} | {metrics[name]:.4g} | {'' if nothing is None else f'{nothing:.4g}'} |"
+        )
+    return ["| metric | value | doing nothing |", "|---|---:|---:|", *rows]
+
+
+def _data(model: Model) -> str:
+    """What the config says of it, for every task that has data of its own."""
+    sections = {"": model.config.data, **dict(model.config.data_of.items())}
+    found = {}
+    for name, section in sections.items():
+        options = section.get(section.source)
+        words = f"{section.source} {options.to_dict() if options else ''}".strip()
+        found.setdefault(words, []).append(name)
+    return "; ".join(
+        words + (f" ({', '.join(names)})" if all(names) else "") for words, names in found.items()
+    )
 
 
 def _results(workdir: Path) -> dict[str, Any]:

@@ -33,7 +33,8 @@ def whole_folder(output: Path, overwrite: bool) -> Iterator[Path]:
     Those of an earlier export go, as its list names them; other files are left alone.
 
     Raises:
-      UserError: `output` is no folder or not empty, or cannot be written.
+      UserError: `output` is no folder or not empty, cannot be written, or has another file where
+        one is to be.
     """
     check_free(output, overwrite)
     make_folder(output)
@@ -56,6 +57,11 @@ def whole_folder(output: Path, overwrite: bool) -> Iterator[Path]:
 def _move(partial: Path, output: Path) -> None:
     new = sorted(path.name for path in partial.iterdir())
     before = _listed(output)
+    foreign = [name for name in new if os.path.lexists(output / name) and name not in before]
+    if foreign:
+        raise UserError(
+            f"{output / foreign[0]} is of no earlier export: move it away, or give another --output"
+        )
     (output / LIST).unlink(missing_ok=True)
     for name in before - set(new):
         (output / name).unlink(missing_ok=True)

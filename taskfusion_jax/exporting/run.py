@@ -1,7 +1,7 @@
 """Writes a run's networks in one of the formats, with their card and their check."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import jax
@@ -81,21 +81,21 @@ def gain(model: Model, task: str) -> str:
     vectors = np.tile(network.task.vector, (8, 1))
     apart = jit(lambda params, x: network.run_flat(params, x, c))
     whole = jit(lambda params, x: model.method.apply(params, x, vectors))
-    after, before = (
-        (sum(p.size for p in jax.tree.leaves(params)), 8 / _seconds(run, params, x))
-        for run, params in ((apart, dict(network.params)), (whole, model.params))
-    )
+    runs = ((apart, dict(network.params)), (whole, model.params))
+    after, before = (sum(p.size for p in jax.tree.leaves(params)) for _, params in runs)
+    fast, slow = (8 / seconds for seconds in _seconds(runs, x))
     return (
-        f"{task} alone: {after[0]:,} parameters in place of {before[0]:,}, "
-        f"{after[1]:.0f} images/s in place of {before[1]:.0f} (JAX, batches of 8)"
+        f"{task} alone: {after:,} parameters in place of {before:,}, "
+        f"{fast:.0f} images/s in place of {slow:.0f} (JAX, batches of 8)"
     )
 
 
-def _seconds(run: Callable, params: dict, x: np.ndarray) -> float:
-    """Of the fastest of five passes, compiled before."""
-    found = []
-    for _ in range(6):
-        began = time.perf_counter()
-        np.asarray(run(params, x))
-        found.append(time.perf_counter() - began)
-    return min(found[1:])
+def _seconds(runs: Sequence[tuple[Callable, dict]], x: np.ndarray) -> list[float]:
+    """Of the fastest pass of each, in turn, as other work may come and go."""
+    found: list[list[float]] = [[] for _ in runs]
+    for _ in range(21):  # the first ones compile
+        for times, (run, params) in zip(found, runs, strict=True):
+            began = time.perf_counter()
+            np.asarray(run(params, x))
+            times.append(time.perf_counter() - began)
+    return [min(times[1:]) for times in found]

@@ -191,8 +191,9 @@ class ViTBackbone(Backbone):
             return {}
         if path.startswith("run:"):
             raise UserError(
-                f"config.vit.weights={path} is for comparisons: give a file, or the folder of a "
-                "run that trained such a network (configs/vit_pretrain.py)"
+                f"config.vit.weights={path} is the run of that name in a comparison: start "
+                "`compare` with this config and --only=RUN, or give a file, or the folder of a run "
+                "that trained such a network (configs/vit_pretrain.py)"
             )
         loaded = load_vit(path, self.featuriser, self.config.data.size)
         return names.flatten(loaded)

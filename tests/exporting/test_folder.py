@@ -40,6 +40,9 @@ def test_an_earlier_export_goes_and_other_files_stay(tmp_path):
     export(tmp_path, "b", "c", overwrite=True)
     assert there(tmp_path) == ["b", "c", LIST, "mine"]
     assert (tmp_path / "b").read_text() == "new b"
+    fails(lambda: export(tmp_path, "a", "mine", overwrite=True), "mine is of no earlier export")
+    assert there(tmp_path) == ["b", "c", LIST, "mine"]
+    assert (tmp_path / "mine").read_text() == "mine"
 
 
 def test_a_list_that_names_other_places_moves_nothing_there(tmp_path):
