@@ -61,7 +61,7 @@ def check_images(images: Any) -> None:
 def _check_range(least: float, most: float) -> None:
     if least >= -1e-3 and most <= 1 + 1e-3:
         return
-    way = "divide by 255" if least >= -1e-3 else "bring them to that range"
+    way = "divide by 255" if least >= -1e-3 else "convert them to that range"
     way = way if math.isfinite(most - least) else "replace NaN and infinity"
     raise UserError(f"{_WANTED}, but reach from {least:g} to {most:g}: {way}")
 
