@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from taskfusion_jax.models.layers import instance_norm, modulated_norm
+from taskfusion_jax.models.layers import instance_norm, modulated_norm, pixel_mean
 
 EPSILON = 1e-5
 
@@ -69,6 +69,13 @@ def test_vmap_and_jit():
     rows = jax.jit(jax.vmap(pulled))(x, gamma, beta, g)
     for row, whole in zip(rows, (y, *pull(g)), strict=True):
         np.testing.assert_allclose(row, whole, atol=1e-5)
+
+
+@pytest.mark.parametrize("pixels", [1, 75 * 75, 96 * 100, 512 * 512])
+def test_means_of_many_pixels_are_those_of_float64(pixels):
+    x = np.random.default_rng(0).normal(3, 1, (1, pixels, 4)).astype(np.float32)
+    exact = x.astype(np.float64).mean(axis=1, keepdims=True)
+    np.testing.assert_allclose(jax.jit(pixel_mean)(x), exact, rtol=1e-5 if pixels % 2 else 5e-7)
 
 
 def test_instance_norm_has_no_affine_map():
