@@ -42,6 +42,7 @@ _ALONE = {
     "concurrency_id": "network",
     "api_visibility": "private",
     "show_progress": "minimal",
+    "trigger_mode": "always_last",  # what was wished for last is done, however fast the clicks
 }
 _BLENDS = """Every task has a **slot** of the task vector **c**. A slider is the number in its slot:
 0 leaves the task out, 1 asks for all of it, and several tasks are done in one pass of the network.
@@ -102,7 +103,7 @@ def build(service: Service, found: Sequence[Sample], folder: Path) -> gr.Blocks:
         alone = {**_ALONE, "show_progress_on": shown.components[:2]}
         call = {"fn": run, "inputs": [drop, *asked.components], "outputs": shown.components}
         gr.on([page.load, drop.change], **call, **alone)
-        gr.on(list(asked.triggers), **call, trigger_mode="always_last", **alone)
+        gr.on(list(asked.triggers), **call, **alone)
         gallery.select(take, None, drop, api_visibility="private", show_progress="hidden")
         for title, strengths in ready.items():
             buttons[title].click(

@@ -71,7 +71,8 @@ def model_card(
 def _vector(model: Model) -> str:
     return (
         f"The task vector has {model.config.slots} numbers between 0 and 1: how much of the task "
-        "in each slot; zeros ask for the image itself. Several tasks at once are allowed."
+        "in each slot, counted from 0; zeros ask for the image itself. Several tasks at once are "
+        "allowed."
     )
 
 
