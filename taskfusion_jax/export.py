@@ -45,7 +45,7 @@ def main() -> None:
     names = ", ".join(network.name for network in made)
     console.print(f"{output}: {names}; README.md says how to use it, check.py compares it with JAX")
     if _TASK.value:
-        console.print(gain(model, _TASK.value))
+        console.print(gain(model, made[0]))
 
 
 if __name__ == "__main__":

@@ -66,8 +66,11 @@ def decode_picture(
     image = _decode(data, name, most)
     with _telling(f"{name} cannot be converted to RGB", "save it as a PNG of 8 bits"):
         image = _srgb(_turned(image))
-        rgba = np.asarray(image.convert("RGBA")) if image.has_transparency_data else None
-        return _rgb(image), None if rgba is None or rgba[..., 3].min() == 255 else rgba
+        if not image.has_transparency_data:
+            return _rgb(image), None
+        image = image.convert("RGBA")
+        rgba = np.asarray(image)
+        return _rgb(image), None if rgba[..., 3].min() == 255 else rgba
 
 
 def _turned(image: Image.Image) -> Image.Image:

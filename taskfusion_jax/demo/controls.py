@@ -55,7 +55,7 @@ def _sliders(model: Model, first: Strengths) -> Controls:
         sliders,
         lambda *values: dict(zip(names, values, strict=True)),
         lambda strengths: [strengths.get(name, 0) for name in names],
-        [event for slider in sliders for event in (slider.release, slider.input)],
+        [slider.input for slider in sliders],
     )
 
 

@@ -54,7 +54,7 @@ def export(
       UserError: no such format or task, a method that cannot be exported, a package that the
         format needs is missing, or the folder is not empty or cannot be written.
     """
-    made, written = networks(model, task), format_of(form)
+    written, made = format_of(form), networks(model, task)
     size = side or model.config.data.size
     words = {"name": made[0].name, "side": size}
     words |= {"c": ", c", "pair": ', "c": c'} if made[0].slots else {"c": "", "pair": ""}
@@ -73,10 +73,9 @@ def format_of(name: str) -> Format:
     return FORMATS[name]
 
 
-def gain(model: Model, task: str) -> str:
-    """What a task alone saves beside the whole run: parameters, and the time of a pass of eight
+def gain(model: Model, network: Network) -> str:
+    """What a task's network saves beside the whole run: parameters, and the time of a pass of eight
     images with masks, blocks or norms put together in it."""
-    (network,) = networks(model, task)
     x, c = network.example(8, model.config.data.size)
     vectors = np.tile(network.task.vector, (8, 1))
     apart = jit(lambda params, x: network.run_flat(params, x, c))
@@ -85,7 +84,7 @@ def gain(model: Model, task: str) -> str:
     after, before = (sum(p.size for p in jax.tree.leaves(params)) for _, params in runs)
     fast, slow = (8 / seconds for seconds in _seconds(runs, x))
     return (
-        f"{task} alone: {after:,} parameters in place of {before:,}, "
+        f"{network.task.name} alone: {after:,} parameters in place of {before:,}, "
         f"{fast:.0f} images/s in place of {slow:.0f} (JAX, batches of 8)"
     )
 

@@ -69,7 +69,7 @@ class Model:
       config: of the run.
       method: how its tasks share one network.
       workdir: its folder.
-      tile: side of the largest piece done at once, in pixels.
+      tiling: how large images are cut.
       params: the network's parameters, averaged where an average is kept; others may take their
         place.
     """
@@ -98,7 +98,7 @@ class Model:
         }
         self._mesh, self.params = experiment.mesh, params
         self._batch = -(-batch // meshes.shards(self._mesh)) * meshes.shards(self._mesh)
-        self.tile, self._tiling = tile, Tiling(self.method.backbone.side, tile)
+        self.tiling = Tiling(self.method.backbone.side, tile)
         self._shown = jit(self._show, static_argnames="shown_by")
         self._kept: tuple[dict, Hashable, dict] = ({}, None, {})  # params, route, what was picked
 
@@ -153,8 +153,8 @@ class Model:
             vector, task = self.vector(strengths), self.only_task(strengths)
             labels = task is not None and task.labels > 0
             image = self._square(image) if labels else image
-            waiting.append(canvas := Canvas(self._tiling, *image.shape[:2], scores=labels))
-            for x in self._tiling.cut(image) if not labels else (image,):
+            waiting.append(canvas := Canvas(self.tiling, *image.shape[:2], scores=labels))
+            for x in self.tiling.cut(image) if not labels else (image,):
                 piece = _Piece(canvas, x, vector, self._shown_by(task), self.method.route(vector))
                 batch = batches.setdefault(piece.program, [])
                 batch.append(piece)
@@ -217,9 +217,10 @@ class Model:
 
     def _picked(self, vector: np.ndarray) -> dict:
         """The network's parameters for a vector; the last ones are kept."""
-        params, route, picked = self._kept
-        if params is not self.params or route != self.method.route(vector):
-            route, picked = self.method.route(vector), self.method.pick(self.params, vector)
+        params, last, picked = self._kept
+        route = self.method.route(vector)
+        if params is not self.params or route != last:
+            picked = self.method.pick(self.params, vector)
             self._kept = self.params, route, picked
         return picked
 

@@ -79,8 +79,8 @@ class Predictor:
         if self._in_pieces:
             say(
                 console,
-                f"in pieces, as larger than --tile={self.model.tile}: {self._in_pieces}; tones may "
-                "differ between pieces, a larger --tile takes more memory and has fewer",
+                f"in pieces, as larger than --tile={self.model.tiling.tile}: {self._in_pieces}; "
+                "tones may differ between pieces, a larger --tile takes more memory and has fewer",
             )
         return done
 
@@ -101,7 +101,8 @@ class Predictor:
                 self.failed.append(str(error))
                 continue
             self._open.append((job, transparent))
-            self._in_pieces += not self._labels and max(image.shape[:2]) > self.model.tile
+            pieces = self.model.tiling.places(*image.shape[:2])
+            self._in_pieces += len(pieces) > 1 and not self._labels
             yield from ((image, strengths) for strengths in self.wanted)
 
     def _check_strip(self, image: np.ndarray, name: Path) -> None:

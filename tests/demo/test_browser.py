@@ -208,6 +208,24 @@ def test_fifty_clicks_compile_nothing(tab, served):
     assert 0 < counts[0] == counts[1]
 
 
+def test_keys_move_a_slider_and_the_picture(tab):
+    tab.get_by_label("range slider for style_2").focus()
+    for _ in range(6):
+        tab.keyboard.press("ArrowRight")
+    wait_for(tab, "style_2 0.06 ")
+    number = tab.get_by_label("number input for style_2")
+    number.fill("0.7")
+    number.press("Enter")
+    wait_for(tab, "style_2 0.7 ")
+
+
+def test_the_last_of_many_clicks_counts(tab):
+    for title in ("style_1", "style_2", "restoration", "style_2", "style_1") * 4:
+        preset(tab, title)
+    tab.wait_for_timeout(3000)
+    wait_for(tab, "style_1 · c = [0, 0, 0, 0, 1, 0]")
+
+
 def test_a_phone_shows_it_without_scrolling_sideways(tab):
     tab.set_viewport_size({"width": 390, "height": 844})
     tab.wait_for_timeout(300)

@@ -246,7 +246,7 @@ def test_what_a_task_alone_saves(tmp_path):
         (alone,) = networks(whole, name)
         count = sum(x.size for x in alone.params.values())
         every = sum(x.size for x in jax.tree.leaves(whole.params))
-        assert f"{name} alone: {count:,} parameters in place of {every:,}" in gain(whole, name)
+        assert f"{name} alone: {count:,} parameters in place of {every:,}" in gain(whole, alone)
         assert count < every
 
 
